@@ -1,0 +1,29 @@
+//! Configuration: flags, then `KULTI_*` environment, then a TOML file, then the default.
+
+use std::time::Duration;
+
+/// How to reach Kafka.
+#[derive(Debug, Clone)]
+pub struct KafkaConfig {
+    /// `KULTI_KAFKA_BROKERS`, default 127.0.0.1:9092.
+    pub brokers: String,
+    /// `KULTI_TOPIC_PREFIX`, default `kulti.`; consumer groups carry it too.
+    pub topic_prefix: String,
+    /// `KULTI_TOPIC_PARTITIONS`, default 64, fixed once the topic exists.
+    pub partitions: i32,
+    /// `KULTI_TOPIC_REPLICATION`, default 1.
+    pub replication: i32,
+    /// `KULTI_KAFKA_DELIVERY_TIMEOUT_MS`, default 10,000: after this an unacknowledged event is answered with `retry`.
+    pub delivery_timeout: Duration,
+    /// Further librdkafka properties (`[kafka.properties]` in the file, `KULTI_KAFKA_PROPERTIES=a=b,c=d`): TLS, SASL.
+    pub properties: Vec<(String, String)>,
+}
+
+/// How to reach Postgres.
+#[derive(Clone)]
+pub struct DatabaseConfig {
+    /// `KULTI_DATABASE_URL`; holds a password, so it is never printed.
+    pub url: String,
+    /// `KULTI_DATABASE_CONNECTIONS`, default 10 per role.
+    pub max_connections: u32,
+}

@@ -1,0 +1,23 @@
+//! The spine: how records get into Kafka and out of it, and how a projection commits what it made of them.
+//!
+//! No product logic: nothing here knows what a session is beyond its key.
+
+pub mod config;
+mod dead_letter;
+mod driver;
+pub mod lifecycle;
+mod log_reader;
+mod metrics;
+mod producer;
+mod projection;
+mod record;
+pub mod telemetry;
+pub mod topics;
+
+pub use dead_letter::DeadLetters;
+pub use driver::{DriverEvent, PartitionStream};
+pub use log_reader::{LogReader, LogReaderEvent};
+pub use metrics::PipelineMetrics;
+pub use producer::{LogProducer, OutRecord, SendError};
+pub use projection::{ApplyError, Projection, ProjectionRunner, RunnerOptions};
+pub use record::{Record, RecordFingerprint};

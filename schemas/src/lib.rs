@@ -1,0 +1,23 @@
+//! Ids, event kinds, Avro schemas and the wire format: everything that two parts of Kulti must agree on.
+//!
+//! No I/O and no product logic. Nothing here depends on another crate of this workspace.
+
+mod codec;
+mod data;
+mod error;
+mod event;
+mod ids;
+mod kind;
+mod registry;
+mod timestamp;
+mod topic;
+
+pub use codec::{decode_record, encode_record};
+pub use data::validate_data;
+pub use error::{DataError, DecodeError, EncodeError, IdError};
+pub use event::{Event, Meta, PositionedEvent, Source};
+pub use ids::{AgentId, EventId, SessionId};
+pub use kind::Kind;
+pub use registry::{RegisteredSchema, SchemaId, schema_by_id, schemas};
+pub use timestamp::Timestamp;
+pub use topic::{Topic, TopicNames, partition_of};

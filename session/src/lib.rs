@@ -1,0 +1,7 @@
+//! The pure folds from a session's events to its state. No I/O, no clock: native in consumers and gateway.
+
+mod clock;
+mod sequencer;
+
+pub use clock::session_clock;
+pub use sequencer::{Decision, SEQUENCER_IDS, Sequencer};
