@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034  # sourced by dev/stack, which uses what is set here
 # What every part of dev/stack shares: messages, the lock, and knowing a process again.
 # Sourced, not run. Works on bash 3.2 (macOS): no associative arrays, no mapfile, no ${x,,}.
 
@@ -16,12 +17,14 @@ process_start() {
   if [ -r "/proc/$1/stat" ]; then
     stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
     # The name in parentheses may hold spaces; the start time is the 20th field after it.
+    # shellcheck disable=SC2086  # split on purpose
     set -- ${stat##*) }
     case "$1" in Z | X) return 1 ;; esac
     printf '%s' "${20}"
   else
     stat=$(LC_ALL=C ps -o stat= -o lstart= -p "$1" 2>/dev/null) || return 1
     case "$stat" in '' | Z*) return 1 ;; esac
+    # shellcheck disable=SC2086  # split on purpose
     set -- $stat
     shift
     printf '%s' "$*" | tr ' ' '_'

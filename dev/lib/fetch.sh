@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034  # sourced by dev/stack, which uses what is set here
 # Brings the servers' programs: Maven resolves dev/pom.xml, checks the checksums and lays them out.
 
 postgres_platform() {

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034  # sourced by dev/stack, which uses what is set here
 # One Kafka broker and controller in one process (KRaft), made for development: a small heap, no
 # replication, topics never made by accident.
 

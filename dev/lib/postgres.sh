@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034  # sourced by dev/stack, which uses what is set here
 # PostgreSQL. It refuses to run as root: root gives it to an unprivileged user, and if that user
 # cannot reach this checkout, programs and data lie under the system's own folder for such things.
 
