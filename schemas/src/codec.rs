@@ -4,7 +4,6 @@ use bytes::Bytes;
 
 use crate::{DecodeError, EncodeError, Event};
 
-
 /// The value of the record for this event: framed with the newest version's id.
 pub fn encode_record(_event: &Event) -> Result<Vec<u8>, EncodeError> {
     todo!()

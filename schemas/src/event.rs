@@ -1,9 +1,12 @@
 //! An event as Rust sees it, and its JSON as readers get it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::{AgentId, EventId, Kind, SessionId, Timestamp};
 
@@ -16,6 +19,39 @@ pub enum Source {
     Viewer,
     /// Kulti: timeouts and the like.
     System,
+}
+
+impl Source {
+    /// `agent`, `viewer` or `system`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Agent => "agent",
+            Source::Viewer => "viewer",
+            Source::System => "system",
+        }
+    }
+
+    /// The source of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "agent" => Some(Source::Agent),
+            "viewer" => Some(Source::Viewer),
+            "system" => Some(Source::System),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 /// What every event says about itself, whatever its kind. Frozen at v1.
@@ -74,7 +110,87 @@ pub struct PositionedEvent {
 impl PositionedEvent {
     /// Appends the event as readers get it: one JSON object, without a line end.
     /// The one place that renders an event, for rows, live frames and replays alike.
-    pub fn write_json(&self, _out: &mut Vec<u8>) {
-        todo!()
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        let Event {
+            meta,
+            kind,
+            data,
+            raw,
+            ..
+        } = &self.event;
+        let data = data.get().as_bytes();
+        out.reserve(data.len() + raw.as_ref().map_or(0, String::len) + 400);
+        out.extend_from_slice(b"{\"position\":");
+        write_integer(out, self.position);
+        out.extend_from_slice(b",\"id\":\"");
+        write_id(out, meta.event_id);
+        // The alphabet of a session id needs no escapes in JSON.
+        out.extend_from_slice(b"\",\"session\":\"");
+        out.extend_from_slice(meta.session_id.as_str().as_bytes());
+        out.extend_from_slice(b"\",\"agent\":");
+        write_string(out, meta.agent_id.as_str());
+        out.extend_from_slice(b",\"time\":\"");
+        out.extend_from_slice(&meta.time.format());
+        out.extend_from_slice(b"\",\"received\":\"");
+        out.extend_from_slice(&meta.received.format());
+        out.extend_from_slice(b"\",\"source\":\"");
+        out.extend_from_slice(meta.source.as_str().as_bytes());
+        out.extend_from_slice(b"\",\"kind\":");
+        write_string(out, kind.name());
+        out.extend_from_slice(b",\"data\":");
+        write_on_one_line(out, data);
+        if let Some(cause) = meta.cause {
+            out.extend_from_slice(b",\"cause\":\"");
+            write_id(out, cause);
+            out.push(b'"');
+        }
+        if let Some(producer) = &meta.producer {
+            out.extend_from_slice(b",\"producer\":");
+            write_string(out, producer);
+        }
+        if let Some(generation) = meta.generation {
+            out.extend_from_slice(b",\"generation\":");
+            write_integer(out, generation);
+        }
+        if let Some(seq) = meta.seq {
+            out.extend_from_slice(b",\"seq\":");
+            write_integer(out, seq);
+        }
+        if let Some(raw) = raw {
+            out.extend_from_slice(b",\"raw\":");
+            write_string(out, raw);
+        }
+        out.push(b'}');
     }
 }
+
+fn write_id(out: &mut Vec<u8>, id: EventId) {
+    out.extend_from_slice(
+        id.uuid()
+            .hyphenated()
+            .encode_lower(&mut Uuid::encode_buffer())
+            .as_bytes(),
+    );
+}
+
+fn write_integer(out: &mut Vec<u8>, number: i64) {
+    serde_json::to_writer(out, &number).expect("writing a number to memory cannot fail");
+}
+
+fn write_string(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("writing a string to memory cannot fail");
+}
+
+/// NDJSON and SSE frame by lines. Within JSON a raw line end can only be white space between tokens.
+fn write_on_one_line(out: &mut Vec<u8>, json: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(json);
+    for byte in &mut out[start..] {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
