@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use kulti_schemas::TopicNames;
+use rdkafka::ClientConfig;
+
 /// How to reach Kafka.
 #[derive(Debug, Clone)]
 pub struct KafkaConfig {
@@ -17,6 +20,31 @@ pub struct KafkaConfig {
     pub delivery_timeout: Duration,
     /// Further librdkafka properties (`[kafka.properties]` in the file, `KULTI_KAFKA_PROPERTIES=a=b,c=d`): TLS, SASL.
     pub properties: Vec<(String, String)>,
+}
+
+impl KafkaConfig {
+    /// What every client of ours has in common; the configured properties override it.
+    pub fn client_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", "kulti")
+            .set("allow.auto.create.topics", "false")
+            .set("log.connection.close", "false")
+            // The defaults, 100 ms to 10 s, would keep us away for seconds after a broker is back.
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("socket.connection.setup.timeout.ms", "5000")
+            .set("topic.metadata.refresh.fast.interval.ms", "100");
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config
+    }
+    /// The topics' physical names.
+    pub fn topics(&self) -> TopicNames {
+        TopicNames::new(&self.topic_prefix)
+    }
 }
 
 /// How to reach Postgres.

@@ -2,6 +2,7 @@
 //!
 //! No product logic: nothing here knows what a session is beyond its key.
 
+mod client_watch;
 pub mod config;
 mod dead_letter;
 mod driver;
@@ -16,7 +17,7 @@ pub mod topics;
 
 pub use dead_letter::DeadLetters;
 pub use driver::{DriverEvent, PartitionStream};
-pub use log_reader::{LogReader, LogReaderEvent};
+pub use log_reader::{LogReader, LogReaderEvent, watermarks};
 pub use metrics::PipelineMetrics;
 pub use producer::{LogProducer, OutRecord, SendError};
 pub use projection::{ApplyError, Projection, ProjectionRunner, RunnerOptions};
