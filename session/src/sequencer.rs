@@ -71,6 +71,28 @@ impl Sequencer {
         }
     }
 
+    /// The ids among these records that will need a look-up once the records before them are applied.
+    pub fn look_ups<'a>(&self, records: impl Iterator<Item = &'a Meta> + Clone) -> Vec<EventId> {
+        let mut newest = self.largest.last().copied();
+        let in_order = |meta: &Meta| newest.replace(meta.event_id).is_none_or(|before| before < meta.event_id);
+        if records.clone().all(in_order) {
+            return Vec::new();
+        }
+        let mut ahead = self.clone();
+        let mut ids = Vec::new();
+        for meta in records {
+            match ahead.decide(meta.event_id) {
+                Decision::New => {
+                    ahead.accept(meta);
+                }
+                // Accepting it, should it be new, would not change what is remembered.
+                Decision::LookUp => ids.push(meta.event_id),
+                Decision::Copy => {}
+            }
+        }
+        ids
+    }
+
     /// Gives the next position to an event that is new, and moves the clock.
     pub fn accept(&mut self, meta: &Meta) -> (i64, Timestamp) {
         self.position += 1;

@@ -1,0 +1,238 @@
+//! Sends a session's new events to everybody who is live: encoded once for each filter and format.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::channel::{Channel, State};
+use super::frames::Format;
+use super::outbox::{Outbox, Push};
+use super::ring::{RingEvent, RingPage};
+
+/// Viewers served before other tasks get their turn.
+const CHUNK: usize = 512;
+
+/// Which kinds a viewer wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Filter {
+    /// Everything.
+    All,
+    /// These, and what is never hidden.
+    Kinds(Arc<BTreeSet<String>>),
+}
+
+impl Filter {
+    /// True if an event of this kind is shown. A session's own events and redactions are never hidden.
+    pub(crate) fn matches(&self, kind: &str) -> bool {
+        match self {
+            Filter::All => true,
+            Filter::Kinds(kinds) => kinds.contains(kind) || kind.starts_with("session.") || kind == "redaction",
+        }
+    }
+
+    /// The range of positions a frame has to name because some may be left out.
+    pub(crate) fn range(&self, from: i64, to: i64) -> Option<(i64, i64)> {
+        (*self != Filter::All).then_some((from, to))
+    }
+}
+
+/// One subscription as the fan-out sees it.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    pub(crate) id: u64,
+    /// The client's name for it.
+    pub(crate) sub: Option<String>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) format: Format,
+    pub(crate) filter: Filter,
+    /// What to do when it cannot take more, or has to go on elsewhere: catch up from a position.
+    pub(crate) fall_back: FallBack,
+    /// Set when the viewer unsubscribes: nothing more is sent.
+    pub(crate) gone: AtomicBool,
+}
+
+/// Called with the position up to which everything was sent.
+pub(crate) struct FallBack(pub(crate) Box<dyn Fn(i64) + Send + Sync>);
+
+impl std::fmt::Debug for FallBack {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("FallBack")
+    }
+}
+
+/// A subscriber who is live, and the position up to which it has everything.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) subscriber: Arc<Subscriber>,
+    pub(crate) cursor: i64,
+}
+
+/// What became of an attempt to go live.
+pub(crate) enum Attach {
+    /// Live from now on; the last frames and `caught_up` are sent.
+    Done,
+    /// There is more to catch up with than one page, or no room in the outbox.
+    NotYet,
+    /// The viewer has gone.
+    Closed,
+}
+
+impl Channel {
+    /// Makes a subscriber live if no more than one page is missing to it: sends that page and `caught_up`, and every
+    /// later event from the next flush on.
+    pub(crate) fn attach(&self, subscriber: &Arc<Subscriber>, cursor: i64, page_bytes: usize) -> Attach {
+        let mut state = self.state();
+        let flushed = state.flushed;
+        let events = match state.ring.page(cursor, page_bytes) {
+            RingPage::AtHead => Vec::new(),
+            RingPage::NotHeld => return Attach::NotYet,
+            RingPage::Events(events) if events.last().is_some_and(|last| last.position < flushed) => {
+                return Attach::NotYet;
+            }
+            RingPage::Events(mut events) => {
+                events.retain(|event| event.position <= flushed);
+                events
+            }
+        };
+        if let (Some(first), Some(last)) = (events.first(), events.last()) {
+            let frame = self.page_frame(subscriber, (first.position, last.position), &events);
+            match subscriber.outbox.push(&frame) {
+                Push::Taken => {}
+                Push::Full => return Attach::NotYet,
+                Push::Closed => return Attach::Closed,
+            }
+        }
+        let cursor = cursor.max(flushed);
+        let sub = subscriber.sub.as_deref();
+        let mut fields = vec![("caught_up", json!({"position": cursor}))];
+        if let Some(reason) = &state.ended {
+            fields.push(("ended", json!({"position": cursor, "reason": reason})));
+        }
+        fields.push(("viewers", json!({"count": self.viewers()})));
+        for (kind, fields) in fields {
+            let frame = self.frames.other(subscriber.format, kind, sub, None, fields);
+            if subscriber.outbox.push_control(&frame) == Push::Closed {
+                return Attach::Closed;
+            }
+        }
+        state.attached.push(Attached { subscriber: subscriber.clone(), cursor });
+        Attach::Done
+    }
+
+    /// An `events` frame for one subscriber who catches up.
+    pub(crate) fn page_frame(&self, subscriber: &Subscriber, range: (i64, i64), events: &[RingEvent]) -> Bytes {
+        let shown = events.iter().filter(|event| subscriber.filter.matches(&event.kind));
+        self.frames.events(
+            subscriber.format,
+            subscriber.sub.as_deref(),
+            subscriber.filter.range(range.0, range.1),
+            range.1,
+            shown.map(|event| event.json.as_ref()),
+        )
+    }
+
+    /// Sends everything that was appended since the last flush. Returns frames sent and viewers who fell behind.
+    pub(super) async fn flush(&self) -> (usize, usize) {
+        let (mut attached, events, ended) = {
+            let mut state = self.state();
+            let events = match state.ring.page(state.flushed, usize::MAX) {
+                RingPage::Events(events) => events,
+                // More than the ring holds came at once: whoever is live catches up.
+                RingPage::NotHeld => Vec::new(),
+                RingPage::AtHead => return (0, 0),
+            };
+            state.flushed = state.ring.head();
+            let ended = ended_in(&state, &events);
+            (std::mem::take(&mut state.attached), events, ended)
+        };
+        let mut shared: Vec<(Format, Filter, Vec<Bytes>)> = Vec::new();
+        let mut stay = Vec::with_capacity(attached.len());
+        let (mut sent, mut behind) = (0, 0);
+        let flushed = events.last().map(|event| event.position);
+        for (index, mut attached) in attached.drain(..).enumerate() {
+            if index % CHUNK == CHUNK - 1 {
+                tokio::task::yield_now().await;
+            }
+            let subscriber = &attached.subscriber;
+            if subscriber.gone.load(Ordering::Relaxed) {
+                continue;
+            }
+            let first = events.first().map_or(i64::MAX, |event| event.position);
+            let Some(flushed) = flushed.filter(|_| attached.cursor + 1 >= first) else {
+                behind += 1;
+                (subscriber.fall_back.0)(attached.cursor);
+                continue;
+            };
+            if attached.cursor >= flushed {
+                // It had these from Postgres before the log's reader had them.
+                stay.push(attached);
+                continue;
+            }
+            let own = attached.cursor + 1 > first;
+            let frames = if own {
+                let events = &events[(attached.cursor + 1 - first) as usize..];
+                self.live_frames(subscriber.format, &subscriber.filter, events, ended.as_deref())
+            } else {
+                let known = shared.iter().position(|(format, filter, _)| {
+                    *format == subscriber.format && *filter == subscriber.filter
+                });
+                let known = known.unwrap_or_else(|| {
+                    let frames = self.live_frames(subscriber.format, &subscriber.filter, &events, ended.as_deref());
+                    shared.push((subscriber.format, subscriber.filter.clone(), frames));
+                    shared.len() - 1
+                });
+                shared[known].2.clone()
+            };
+            match subscriber.outbox.push(&frames[0]) {
+                Push::Taken => {
+                    attached.cursor = flushed;
+                    for frame in &frames[1..] {
+                        subscriber.outbox.push_control(frame);
+                    }
+                    sent += frames.len();
+                    stay.push(attached);
+                }
+                Push::Full => {
+                    behind += 1;
+                    (subscriber.fall_back.0)(attached.cursor);
+                }
+                Push::Closed => {}
+            }
+        }
+        self.state().attached.append(&mut stay);
+        (sent, behind)
+    }
+
+    fn live_frames(&self, format: Format, filter: &Filter, events: &[RingEvent], ended: Option<&str>) -> Vec<Bytes> {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Vec::new() };
+        let range = filter.range(first.position, last.position);
+        let shown = events.iter().filter(|event| filter.matches(&event.kind)).map(|event| event.json.as_ref());
+        let mut frames = vec![self.frames.events(format, None, range, last.position, shown)];
+        if let Some(reason) = ended {
+            let fields = json!({"position": last.position, "reason": reason});
+            frames.push(self.frames.other(format, "ended", None, None, fields));
+        }
+        frames
+    }
+
+    /// Tells everybody who is live how many watch.
+    pub(super) fn send_viewers(&self) {
+        let state = self.state();
+        let count = self.viewers();
+        for format in [Format::WebSocket, Format::Sse] {
+            let frame = self.frames.other(format, "viewers", None, None, json!({"count": count}));
+            for attached in state.attached.iter().filter(|attached| attached.subscriber.format == format) {
+                // A viewer whose queue is full does without: the next count comes soon.
+                let _ = attached.subscriber.outbox.push(&frame);
+            }
+        }
+    }
+}
+
+/// The reason, if the session ended among these events and has not gone on since.
+fn ended_in(state: &State, events: &[RingEvent]) -> Option<String> {
+    state.ended.clone().filter(|_| events.iter().any(|event| &*event.kind == "session.ended"))
+}

@@ -1,0 +1,73 @@
+//! Watching: `GET /v1/watch` (WebSocket) and `GET /v1/sessions/{id}/stream` (SSE), one protocol over both.
+
+mod handshake;
+mod protocol;
+mod socket;
+pub(crate) mod sse;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use kulti_schemas::SessionId;
+
+use crate::access::{self, Reader};
+use crate::live::Phase;
+use crate::problem::{Code, Problem};
+use crate::state::AppState;
+use crate::{control, store};
+
+/// How long a session that was never projected may take to be found in the log.
+const FIND: Duration = Duration::from_secs(3);
+
+/// Opens a watch socket. See docs/protocol.md for its frames.
+#[utoipa::path(
+    get, path = "/v1/watch", tag = "watch",
+    responses((status = 101, description = "A WebSocket; the frames are described in docs/protocol.md"))
+)]
+pub(crate) async fn open_watch_socket(State(state): State<AppState>, request: Request) -> Result<Response, Problem> {
+    access::check_origin(&state, request.headers())?;
+    let reader = access::reader(&state, request.headers(), request.extensions()).await?;
+    let permit = Arc::clone(&state.connections).try_acquire_owned().map_err(|_| {
+        Problem::new(Code::Busy, "this server has as many connections as it takes").retry_after(1)
+    })?;
+    let (response, upgraded) = handshake::accept(request)?;
+    tokio::spawn(async move {
+        match upgraded.await {
+            Ok((stream, received)) => socket::serve(state, reader, stream, received).await,
+            Err(error) => tracing::debug!(%error, "a socket was not upgraded"),
+        }
+        drop(permit);
+    });
+    Ok(response)
+}
+
+/// Refuses what this reader may not see in the words for what does not exist.
+pub(crate) async fn check_may_watch(state: &AppState, reader: &Reader, session: &SessionId) -> Result<(), Problem> {
+    let not_found = || Problem::new(Code::NotFound, format!("there is no session {session} that you may see"));
+    let unavailable = |error: sqlx::Error| {
+        tracing::warn!(%error, "a session's visibility cannot be read");
+        Problem::new(Code::DatabaseUnavailable, "try again in a moment").retry_after(1)
+    };
+    let access = store::session_access(&state.pool, session).await.map_err(unavailable)?;
+    if let Some(access) = access {
+        let allowed = reader.may_read(access.visibility.as_deref(), access.owner.as_deref());
+        return if allowed { Ok(()) } else { Err(not_found()) };
+    }
+    // Accepted a moment ago, perhaps: then the log has it before replay does.
+    if !state.live.may_hold(session) {
+        return Err(not_found());
+    }
+    let channel = state.live.channel(session);
+    if channel.ready(FIND).await != Phase::Live {
+        return Err(Problem::new(Code::Busy, "the session is still being taken up").retry_after(1));
+    }
+    let owner = control::session_owner(&state.pool, session).await.map_err(unavailable)?;
+    let exists = channel.position() > 0;
+    if exists && reader.may_read(channel.visibility().as_deref(), owner.as_deref()) {
+        Ok(())
+    } else {
+        Err(not_found())
+    }
+}
