@@ -39,7 +39,9 @@ share.coordinator.state.topic.min.isr=1
 # Nothing is thrown away by age: the log is the truth. A deleted topic's files go at once.
 log.retention.ms=-1
 log.segment.delete.delay.ms=1000
-controlled.shutdown.enable=false
+# A broker that was killed comes back only when its old registration has run out (9 s by default).
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=500
 EOF
 }
 

@@ -61,7 +61,7 @@ postgres_place() {
 
 postgres_initialise() {
   local data=$HOME_OF_POSTGRES/data user
-  [ ! -e "$data/kulti-ready" ] || return 0
+  [ ! -e "$HOME_OF_POSTGRES/initialised" ] || return 0
   user=$(postgres_user) || exit 1
   rm -rf "$data"
   mkdir -m 700 "$data"
@@ -75,14 +75,16 @@ postgres_initialise() {
   as_postgres "$POSTGRES/bin/postgres" --single -D "$data" postgres
   (cd / && echo 'create database kulti' | "${COMMAND[@]}") >>"$STACK/logs/initdb.log" 2>&1 ||
     die "creating the database failed: $STACK/logs/initdb.log"
-  as_postgres touch "$data/kulti-ready"
-  "${COMMAND[@]}"
+  say "$(cat "$STACK/programs/complete")" >"$HOME_OF_POSTGRES/initialised"
 }
 
 postgres_running() { process_alive "$STACK/run/postgres"; }
 
 postgres_launch() {
   local data=$HOME_OF_POSTGRES/data tenths=600 pid
+  # A postmaster that was killed and that nobody has waited for yet counts as alive for PostgreSQL.
+  pid=$(head -n 1 "$data/postmaster.pid" 2>/dev/null)
+  if [ -n "$pid" ] && ! process_start "$pid" >/dev/null; then rm -f "$data/postmaster.pid"; fi
   as_postgres "$POSTGRES/bin/postgres" -D "$data" -p "$(port_of postgres)" -c listen_addresses=127.0.0.1 \
     -c unix_socket_directories= -c max_connections=300 -c shared_buffers=256MB -c max_wal_size=2GB \
     -c timezone=UTC -c log_timezone=UTC
@@ -120,4 +122,11 @@ postgres_start() {
 
 # SIGINT is PostgreSQL's fast shutdown: connections are ended, nothing is lost.
 postgres_stop() { process_stop "$STACK/run/postgres" INT 20; }
-postgres_kill() { process_stop "$STACK/run/postgres" KILL 5; }
+# Like a power cut: the backends go too; on their own they would finish what they are at.
+postgres_kill() {
+  local pid children=''
+  pid=$(postgres_running) && children=$(ps -A -o pid= -o ppid= 2>/dev/null | awk -v of="$pid" '$2 == of { print $1 }')
+  process_stop "$STACK/run/postgres" KILL 5
+  # shellcheck disable=SC2086  # several ids
+  [ -z "$children" ] || kill -KILL $children 2>/dev/null || :
+}
