@@ -55,3 +55,13 @@ pub struct DatabaseConfig {
     /// `KULTI_DATABASE_CONNECTIONS`, default 10 per role.
     pub max_connections: u32,
 }
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}

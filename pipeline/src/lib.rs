@@ -15,10 +15,9 @@ mod record;
 pub mod telemetry;
 pub mod topics;
 
-pub use dead_letter::DeadLetters;
-pub use driver::{DriverEvent, PartitionStream};
+pub use dead_letter::{DeadLetterHeaders, DeadLetters};
 pub use log_reader::{LogReader, LogReaderEvent, watermarks};
 pub use metrics::PipelineMetrics;
 pub use producer::{LogProducer, OutRecord, SendError};
-pub use projection::{ApplyError, Projection, ProjectionRunner, RunnerOptions};
+pub use projection::{ApplyError, Projection, ProjectionRunner, RunnerContext, RunnerOptions};
 pub use record::{Record, RecordFingerprint};

@@ -7,7 +7,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
-use rdkafka::{ClientContext, Message};
+use rdkafka::ClientContext;
 use tokio::sync::oneshot;
 
 use super::SendError;
