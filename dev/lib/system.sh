@@ -97,7 +97,6 @@ install_commands() {
 
 install_on_debian() {
   local found
-  set -x
   export DEBIAN_FRONTEND=noninteractive
   found=$(packages debian)
   case "$MISSING" in *rust*)
