@@ -1,0 +1,58 @@
+//! The command line: one variant per command; each command's own flags are in its file.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+
+/// The live stage and flight recorder for AI agents.
+///
+/// Configuration: flags win over KULTI_* environment variables, and these over the file kulti.toml (`kulti config`
+/// prints what is in force). Clients find their server by --url, KULTI_URL, the server that `kulti serve` recorded
+/// here, or http://127.0.0.1:8080, and their key in KULTI_API_KEY or where `kulti login` stored it.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kulti",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    subcommand_required = true
+)]
+#[command(arg_required_else_help = true)]
+#[command(
+    after_help = "Example:\n  kulti demo                     the example sessions, live\n  kulti tail --agent nex         what nex does now\n  kulti replay SESSION --speed 4 and what it did"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// All commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Send events: one, or NDJSON from standard input
+    Send(commands::send::SendArguments),
+    /// List sessions, live ones first
+    Sessions(commands::sessions::SessionsArguments),
+    /// Watch a session, or whatever an agent does, as it happens
+    Tail(commands::tail::TailArguments),
+    /// Watch a recorded session again
+    Replay(commands::replay::ReplayArguments),
+    /// Store the key for a server
+    Login(commands::login::LoginArguments),
+    /// Make, list and revoke API keys
+    Keys(commands::keys::KeysArguments),
+    /// Print the settings in force, and where each comes from
+    Config(commands::config::ConfigCommandArguments),
+    /// Print the completion script for a shell
+    Completions(commands::completions::CompletionsArguments),
+}
+
+/// Which server.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ServerArguments {
+    /// The server [env: KULTI_URL] [default: the one that runs here]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+}

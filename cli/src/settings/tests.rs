@@ -1,0 +1,121 @@
+use kulti_gateway::config::{GatewayConfig, Visibility};
+
+use super::*;
+
+fn load(variables: &[(&str, &str)], set: &[&str], file: Option<&str>) -> anyhow::Result<Settings> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = file.map(|text| {
+        let file = folder.path().join("kulti.toml");
+        std::fs::write(&file, text).expect("written");
+        file
+    });
+    let set = set.iter().map(|pair| (*pair).to_owned()).collect();
+    Settings::load(
+        &ConfigArguments { config, set },
+        &[],
+        &Environment::of(variables, folder.path()),
+    )
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file_and_that_over_the_default() {
+    let file = Some(
+        "listen = \"1.1.1.1:1\"\npublic_url = \"https://file\"\n[kafka]\nbrokers = \"file:1\"\npartitions = 3\n",
+    );
+    let variables = [
+        ("KULTI_LISTEN", "2.2.2.2:2"),
+        ("KULTI_KAFKA_BROKERS", "variable:2"),
+    ];
+    let settings = load(&variables, &["kafka.brokers=flag:3"], file).expect("settings");
+    assert_eq!(
+        settings.get("kafka.brokers"),
+        ("flag:3", &Origin::Flag("--set".into()))
+    );
+    assert_eq!(
+        settings.get("listen"),
+        ("2.2.2.2:2", &Origin::Variable("KULTI_LISTEN"))
+    );
+    assert_eq!(settings.get("public_url").0, "https://file");
+    assert_eq!(settings.kafka().expect("kafka").partitions, 3);
+    assert_eq!(settings.get("kafka.replication"), ("1", &Origin::Default));
+}
+
+#[test]
+fn defaults_are_the_crates_own() {
+    let ours = load(&[], &[], None)
+        .expect("settings")
+        .gateway()
+        .expect("a gateway");
+    let theirs = GatewayConfig::default();
+    assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+}
+
+#[test]
+fn misspelt_names_are_refused_or_named() {
+    let error = load(&[], &[], Some("lisen = 1")).expect_err("unknown");
+    assert!(format!("{error:#}").contains("`lisen`"));
+    assert!(load(&[], &["lisen=1"], None).is_err());
+    let variables = [
+        ("KULTI_LISEN", "1"),
+        ("KULTI_URL", "x"),
+        ("KULTI_TEST_KAFKA", "x"),
+    ];
+    assert_eq!(
+        load(&variables, &[], None).expect("settings").unknown_variables(),
+        ["KULTI_LISEN"]
+    );
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused_with_name_and_origin() {
+    let settings = load(
+        &[
+            ("KULTI_TOPIC_PARTITIONS", "many"),
+            ("KULTI_DEFAULT_VISIBILITY", "all"),
+        ],
+        &[],
+        None,
+    );
+    let settings = settings.expect("settings");
+    let text = format!("{:#}", settings.kafka().expect_err("no number"));
+    assert!(
+        text.contains("kafka.partitions") && text.contains("KULTI_TOPIC_PARTITIONS"),
+        "{text}"
+    );
+    assert!(settings.gateway().is_err());
+}
+
+#[test]
+fn kafka_properties_come_as_a_table_or_as_text() {
+    let file = Some("[kafka.properties]\n\"security.protocol\" = \"ssl\"\n");
+    let expected = vec![("security.protocol".to_owned(), "ssl".to_owned())];
+    assert_eq!(
+        load(&[], &[], file)
+            .expect("settings")
+            .kafka()
+            .expect("kafka")
+            .properties,
+        expected
+    );
+    let variables = [("KULTI_KAFKA_PROPERTIES", "security.protocol=ssl")];
+    assert_eq!(
+        load(&variables, &[], None)
+            .expect("settings")
+            .kafka()
+            .expect("kafka")
+            .properties,
+        expected
+    );
+}
+
+#[test]
+fn a_default_can_be_replaced_but_not_what_somebody_said() {
+    let mut settings = load(&[("KULTI_DEFAULT_VISIBILITY", "private")], &[], None).expect("settings");
+    settings.set_default("default_visibility", "public");
+    settings.set_default("listen", "127.0.0.1:9");
+    assert_eq!(
+        settings.gateway().expect("a gateway").default_visibility,
+        Visibility::Private
+    );
+    assert_eq!(settings.get("listen").0, "127.0.0.1:9");
+}
