@@ -18,7 +18,7 @@ pub struct DataError {
 /// A record that is not ours: no position, goes to the dead letters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// No value, too short, or another magic byte.
+    /// No value, too short, another magic byte, or a schema id that is not Kulti's.
     #[error("not in the Confluent wire format")]
     Framing,
     /// The `meta` record cannot be read.
@@ -49,4 +49,7 @@ pub enum EncodeError {
     /// `Kind::Unknown` and `Kind::Unreadable` are never written.
     #[error("kind {0} cannot be written")]
     Kind(String),
+    /// A fault of this build: the mapper and the schema disagree.
+    #[error("cannot be written as Avro: {0}")]
+    Avro(String),
 }

@@ -2,12 +2,15 @@
 //!
 //! No I/O and no product logic. Nothing here depends on another crate of this workspace.
 
+mod body;
 mod codec;
 mod data;
 mod error;
 mod event;
 mod ids;
+mod json_text;
 mod kind;
+mod plan;
 mod registry;
 mod timestamp;
 mod topic;
