@@ -12,12 +12,17 @@ use crate::config::LogFormat;
 /// # Errors
 /// If the filter cannot be read, or logging was set up before.
 pub fn init_logging(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| anyhow::anyhow!("KULTI_LOG={filter}: {error}; `info` or `kulti_gateway=debug,info` would do"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        anyhow::anyhow!("KULTI_LOG={filter}: {error}; `info` or `kulti_gateway=debug,info` would do")
+    })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let on_terminal = std::io::stderr().is_terminal();
     let installed = match format {
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Auto if on_terminal => builder.with_ansi(true).try_init(),
+        LogFormat::Text => builder.with_ansi(on_terminal).try_init(),
+        LogFormat::Auto | LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     installed.map_err(|error| anyhow::anyhow!("logging is set up twice: {error}"))
 }
@@ -29,7 +34,9 @@ pub fn init_logging(filter: &str, format: LogFormat) -> anyhow::Result<()> {
 pub fn new_registry() -> prometheus::Result<Registry> {
     let registry = Registry::new();
     #[cfg(target_os = "linux")]
-    registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+    registry.register(Box::new(
+        prometheus::process_collector::ProcessCollector::for_self(),
+    ))?;
     Ok(registry)
 }
 

@@ -1,0 +1,276 @@
+//! The log reader against a real broker.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use kulti_pipeline::{LogReader, LogReaderEvent, OutRecord, Record, watermarks};
+use kulti_test_support::{TestTopics, WAIT_LIMIT};
+
+fn record(key: &str, value: &str) -> OutRecord {
+    OutRecord {
+        key: key.into(),
+        value: value.into(),
+        headers: Vec::new(),
+    }
+}
+
+fn numbered(key: &str, count: usize) -> Vec<OutRecord> {
+    (0..count)
+        .map(|number| record(key, &format!("{key} {number}")))
+        .collect()
+}
+
+fn text(record: &Record) -> String {
+    String::from_utf8(record.value.as_deref().expect("a value").to_vec()).expect("text")
+}
+
+async fn next(reader: &mut LogReader) -> LogReaderEvent {
+    tokio::time::timeout(WAIT_LIMIT, reader.next())
+        .await
+        .expect("an event in time")
+        .expect("a running reader")
+}
+
+/// Reads records until there are `count` of them.
+async fn read(reader: &mut LogReader, count: usize) -> Vec<Record> {
+    let mut records = Vec::new();
+    while records.len() < count {
+        match next(reader).await {
+            LogReaderEvent::Records(batch) => records.extend(batch),
+            error @ LogReaderEvent::PartitionError { .. } => panic!("{error:?}"),
+        }
+    }
+    records
+}
+
+fn all_from_start(partitions: i32) -> Vec<(i32, i64)> {
+    (0..partitions).map(|partition| (partition, 0)).collect()
+}
+
+#[tokio::test]
+async fn every_record_comes_once_and_in_order_of_its_partition() {
+    let topics = TestTopics::create(16).await;
+    let keys: Vec<String> = (0..50).map(|number| format!("session-{number}")).collect();
+    let before: Vec<OutRecord> = keys.iter().flat_map(|key| numbered(key, 100)).collect();
+    topics.write_records(before).await;
+    let mut reader =
+        LogReader::start(&topics.config, &topics.session_events(), &all_from_start(16), 4).expect("a reader");
+    let mut records = read(&mut reader, 5_000).await;
+    topics
+        .write_records(keys.iter().map(|key| record(key, "last")).collect())
+        .await;
+    records.extend(read(&mut reader, 50).await);
+
+    let mut next_offset: BTreeMap<i32, i64> = BTreeMap::new();
+    let mut by_key: BTreeMap<Vec<u8>, Vec<String>> = BTreeMap::new();
+    for record in &records {
+        let expected = next_offset.entry(record.partition).or_default();
+        assert_eq!(record.offset, *expected);
+        *expected += 1;
+        by_key
+            .entry(record.key.as_deref().expect("a key").to_vec())
+            .or_default()
+            .push(text(record));
+    }
+    for key in &keys {
+        let mut expected: Vec<String> = (0..100).map(|number| format!("{key} {number}")).collect();
+        expected.push("last".to_owned());
+        assert_eq!(by_key[key.as_bytes()], expected);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_bounded_and_a_slow_owner_loses_nothing() {
+    let topics = TestTopics::create(1).await;
+    let large = "x".repeat(100_000);
+    topics
+        .write_records(
+            (0..400)
+                .map(|number| record("s", &format!("{number} {large}")))
+                .collect(),
+        )
+        .await;
+    let mut reader =
+        LogReader::start(&topics.config, &topics.session_events(), &[(0, 0)], 1).expect("a reader");
+    let mut expected = 0;
+    while expected < 400 {
+        let LogReaderEvent::Records(batch) = next(&mut reader).await else {
+            panic!("an error")
+        };
+        let bytes: usize = batch
+            .iter()
+            .map(|record| record.value.as_ref().map_or(0, |value| value.len()))
+            .sum();
+        assert!(bytes <= (1 << 20) + 100_010, "{bytes} bytes in a batch");
+        for record in batch {
+            assert_eq!(record.offset, expected);
+            expected += 1;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_record_is_there_within_milliseconds() {
+    let topics = TestTopics::create(8).await;
+    let mut reader =
+        LogReader::start(&topics.config, &topics.session_events(), &all_from_start(8), 4).expect("a reader");
+    let producer = topics.producer();
+    let name = topics.session_events();
+    let mut latencies = Vec::new();
+    for number in 0..200 {
+        let acknowledged = producer
+            .send(&name, vec![record(&format!("s{number}"), "x")])
+            .await;
+        let begun = Instant::now();
+        assert_eq!(acknowledged, [Ok(())]);
+        read(&mut reader, 1).await;
+        latencies.push(begun.elapsed());
+    }
+    latencies.sort();
+    println!(
+        "from acknowledgement to next: median {:?}, p99 {:?}",
+        latencies[100], latencies[197]
+    );
+    assert!(
+        latencies[100] < Duration::from_millis(50),
+        "median {:?}",
+        latencies[100]
+    );
+}
+
+#[tokio::test]
+async fn an_offset_the_log_does_not_have_is_told_and_the_others_go_on() {
+    let topics = TestTopics::create(2).await;
+    let name = topics.session_events();
+    // Partition 1 is empty: nothing has offset 7.
+    let mut reader = LogReader::start(&topics.config, &name, &[(0, 0), (1, 7)], 4).expect("a reader");
+    let LogReaderEvent::PartitionError {
+        partition: 1,
+        truncated: true,
+        ..
+    } = next(&mut reader).await
+    else {
+        panic!("not the error of partition 1");
+    };
+    let key = key_of_partition(0, 2);
+    topics.write_records(numbered(&key, 3)).await;
+    assert_eq!(read(&mut reader, 3).await.len(), 3);
+    // It rests until it is told where to go on.
+    let other = key_of_partition(1, 2);
+    topics.write_records(numbered(&other, 2)).await;
+    reader.seek(1, 0);
+    let records = read(&mut reader, 2).await;
+    assert!(records.iter().all(|record| record.partition == 1));
+}
+
+#[tokio::test]
+async fn a_seek_overtakes_what_was_read_before_it() {
+    let topics = TestTopics::create(2).await;
+    let (first, second) = (key_of_partition(0, 2), key_of_partition(1, 2));
+    topics
+        .write_records(
+            numbered(&first, 10)
+                .into_iter()
+                .chain(numbered(&second, 10))
+                .collect(),
+        )
+        .await;
+    let mut reader =
+        LogReader::start(&topics.config, &topics.session_events(), &[(0, 0), (1, 0)], 4).expect("a reader");
+    read(&mut reader, 20).await;
+    topics.write_records(numbered(&first, 5)).await;
+    reader.seek(1, 8);
+    reader.seek(1, 6);
+    let records = read(&mut reader, 5 + 4).await;
+    let of = |partition| {
+        let offsets = records.iter().filter(move |record| record.partition == partition);
+        offsets.map(|record| record.offset).collect::<Vec<_>>()
+    };
+    assert_eq!(of(0), [10, 11, 12, 13, 14]);
+    assert_eq!(of(1), [6, 7, 8, 9]);
+}
+
+#[tokio::test]
+async fn a_topic_made_anew_is_told_before_any_of_its_records() {
+    let topics = TestTopics::create(2).await;
+    let name = topics.session_events();
+    let (first, second) = (key_of_partition(0, 2), key_of_partition(1, 2));
+    topics
+        .write_records(
+            numbered(&first, 10)
+                .into_iter()
+                .chain(numbered(&second, 10))
+                .collect(),
+        )
+        .await;
+    let mut reader = LogReader::start(&topics.config, &name, &[(0, 0), (1, 0)], 64).expect("a reader");
+    read(&mut reader, 20).await;
+    let begun = Instant::now();
+    topics.recreate().await;
+    // More than there were, so that the old positions exist in the new log.
+    let other: Vec<OutRecord> = (0..50)
+        .flat_map(|_| [record(&first, "new"), record(&second, "new")])
+        .collect();
+    topics.write_records(other).await;
+    println!("recreated and filled after {:?}", begun.elapsed());
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        match next(&mut reader).await {
+            LogReaderEvent::PartitionError {
+                partition,
+                truncated,
+                detail,
+            } => {
+                println!(
+                    "{:?}: partition {partition} truncated {truncated}: {detail}",
+                    begun.elapsed()
+                );
+                if truncated {
+                    told.push(partition);
+                }
+            }
+            LogReaderEvent::Records(records) => {
+                let first = &records[0];
+                panic!(
+                    "{} records of the new log, from offset {}",
+                    records.len(),
+                    first.offset
+                );
+            }
+        }
+    }
+    told.sort();
+    assert_eq!(told, [0, 1]);
+    reader.seek(0, 0);
+    let records = read(&mut reader, 50).await;
+    assert!(
+        records
+            .iter()
+            .all(|record| record.partition == 0 && text(record) == "new")
+    );
+}
+
+#[tokio::test]
+async fn watermarks_are_the_first_offset_and_the_next() {
+    let topics = TestTopics::create(1).await;
+    assert_eq!(
+        watermarks(&topics.config, &topics.session_events(), 0)
+            .await
+            .expect("watermarks"),
+        (0, 0)
+    );
+    topics.write_records(numbered("s", 7)).await;
+    assert_eq!(
+        watermarks(&topics.config, &topics.session_events(), 0)
+            .await
+            .expect("watermarks"),
+        (0, 7)
+    );
+}
+
+fn key_of_partition(partition: i32, partitions: i32) -> String {
+    let keys = (0..1_000).map(|number| format!("key-{number}"));
+    keys.into_iter()
+        .find(|key| kulti_schemas::partition_of(key.as_bytes(), partitions) == partition)
+        .expect("a key of every partition")
+}
