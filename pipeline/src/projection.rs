@@ -1,6 +1,21 @@
-//! The projection runner: rows and offset in one transaction, fenced by owner.
+//! The projection runner: rows and offset in one transaction, fenced by owner (design: invariant 5).
+//!
+//! Who owns a partition is decided by its row in `projection_partitions`, not by Kafka: taking over counts `owner`
+//! up, every commit names the owner and the offset it goes on from, and one that matches no row rolls back. Each
+//! assigned partition has one task (`worker`); whatever goes wrong, the task drops what it has in memory and takes
+//! the partition over again, which reads everything anew from its row.
+//!
+//! It knows nothing of what records mean: that is the `Projection`'s.
 
-use std::sync::Arc;
+mod backoff;
+mod batch;
+mod classify;
+mod row;
+mod runner;
+mod status;
+mod witness;
+mod worker;
+
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -9,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::KafkaConfig;
 use crate::lifecycle::Lifecycle;
 use crate::{LogProducer, PipelineMetrics, Record};
+
+pub use runner::ProjectionRunner;
 
 /// Why a batch could not be applied.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +47,8 @@ pub enum ApplyError {
 
 /// What a read model does with the log. Live, backfill and rebuild are the same code with another starting point.
 pub trait Projection: Send + Sync + 'static {
-    /// What it remembers of one partition between batches; dropped whenever the partition is taken over.
+    /// What it remembers of one partition between batches; dropped whenever the partition is taken over, and after
+    /// every transaction that was not committed.
     type State: Send;
 
     /// `replay`, `search`, ...: the key of its offsets in Postgres.
@@ -65,29 +83,44 @@ pub struct RunnerOptions {
     pub batch_records: usize,
     /// Bytes per transaction at the most.
     pub batch_bytes: usize,
-    /// Bytes queued per partition before it is paused.
+    /// Bytes queued per partition before its fetching stops.
     pub queue_bytes: usize,
     /// How long a revoked partition may take to finish what it has begun.
     pub drain: Duration,
+    /// How long one transaction may take before it is given up and tried again.
+    pub transaction: Duration,
 }
 
-/// Runs one projection over all partitions that the group gives it.
-pub struct ProjectionRunner<P> {
-    _projection: Arc<P>,
-}
-
-impl<P: Projection> ProjectionRunner<P> {
-    /// Runs until `stopping`; drains, then leaves the group.
-    pub async fn run(
-        _projection: P,
-        _kafka: KafkaConfig,
-        _pool: PgPool,
-        _dead_letters: LogProducer,
-        _options: RunnerOptions,
-        _metrics: PipelineMetrics,
-        _lifecycle: Lifecycle,
-        _stopping: CancellationToken,
-    ) -> anyhow::Result<()> {
-        todo!()
+impl Default for RunnerOptions {
+    fn default() -> Self {
+        RunnerOptions {
+            batch_records: 5_000,
+            batch_bytes: 8 << 20,
+            queue_bytes: 4 << 20,
+            drain: Duration::from_secs(5),
+            transaction: Duration::from_secs(60),
+        }
     }
 }
+
+/// What a runner needs from its process.
+#[derive(Clone)]
+pub struct RunnerContext {
+    /// How to reach the log.
+    pub kafka: KafkaConfig,
+    /// Where the rows go.
+    pub pool: PgPool,
+    /// Writes the dead letters.
+    pub producer: LogProducer,
+    /// How it runs.
+    pub options: RunnerOptions,
+    /// What it counts.
+    pub metrics: PipelineMetrics,
+    /// Where it says whether it works.
+    pub lifecycle: Lifecycle,
+    /// Ends it.
+    pub stopping: CancellationToken,
+}
+
+#[cfg(test)]
+mod tests;
