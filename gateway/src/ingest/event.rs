@@ -1,0 +1,352 @@
+//! Makes an event of one item's text, or says what is wrong with it and where.
+
+use std::borrow::Cow;
+
+use kulti_schemas::{AgentId, Event, EventId, IdError, Kind, Meta, SessionId, Source, Timestamp};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::masking::mask_secrets;
+use crate::problem::{Code, Problem};
+
+/// The JSON text of one event.
+pub(crate) const MAX_EVENT_BYTES: usize = 1024 * 1024;
+const MAX_KIND_CHARACTERS: usize = 128;
+const MAX_PRODUCER_CHARACTERS: usize = 256;
+
+/// What viewers, moderators and Kulti itself say; `chat.` stands for everything that begins so.
+const NOT_FOR_PRODUCERS: [&str; 8] = [
+    "chat",
+    "clip",
+    "reaction",
+    "moderation",
+    "approval.resolved",
+    "redaction",
+    "session.erased",
+    "unreadable",
+];
+
+/// What the items of one request have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ItemContext<'a> {
+    pub(crate) received: Timestamp,
+    pub(crate) idempotency_key: Option<&'a str>,
+    /// The writer may produce for this agent alone.
+    pub(crate) only_agent: Option<&'a str>,
+}
+
+/// An event that is complete but not yet checked against its kind's schema.
+#[derive(Debug)]
+pub(crate) struct ParsedEvent {
+    pub(crate) event: Event,
+    pub(crate) warning: Option<String>,
+    /// Length of its JSON text.
+    pub(crate) bytes: usize,
+}
+
+/// Why an item is not an event, and its id if that could be read.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) id: Option<String>,
+    pub(crate) problem: Problem,
+}
+
+/// The fields of an item as texts: each is parsed by itself, so that a problem names its field.
+#[derive(Default)]
+struct Fields<'a> {
+    id: Option<&'a RawValue>,
+    session: Option<&'a RawValue>,
+    agent: Option<&'a RawValue>,
+    time: Option<&'a RawValue>,
+    kind: Option<&'a RawValue>,
+    data: Option<&'a RawValue>,
+    cause: Option<&'a RawValue>,
+    producer: Option<&'a RawValue>,
+    generation: Option<&'a RawValue>,
+    seq: Option<&'a RawValue>,
+    raw: Option<&'a RawValue>,
+    ignored: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum FieldName {
+    Id,
+    Session,
+    Agent,
+    Time,
+    Kind,
+    Data,
+    Cause,
+    Producer,
+    Generation,
+    Seq,
+    Raw,
+    Other(String),
+}
+
+struct FieldsVisitor;
+
+impl<'de> serde::de::Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(name) = map.next_key::<FieldName>()? {
+            let value: &'de RawValue = map.next_value()?;
+            let place = match name {
+                FieldName::Id => &mut fields.id,
+                FieldName::Session => &mut fields.session,
+                FieldName::Agent => &mut fields.agent,
+                FieldName::Time => &mut fields.time,
+                FieldName::Kind => &mut fields.kind,
+                FieldName::Data => &mut fields.data,
+                FieldName::Cause => &mut fields.cause,
+                FieldName::Producer => &mut fields.producer,
+                FieldName::Generation => &mut fields.generation,
+                FieldName::Seq => &mut fields.seq,
+                FieldName::Raw => &mut fields.raw,
+                FieldName::Other(name) => {
+                    fields.ignored.push(name);
+                    continue;
+                }
+            };
+            *place = Some(value).filter(|value| value.get() != "null");
+        }
+        Ok(fields)
+    }
+}
+
+/// Makes an event of the item at `index` of its request.
+pub(crate) fn parse_event(
+    text: &Result<&str, std::str::Utf8Error>,
+    index: usize,
+    context: &ItemContext<'_>,
+) -> Result<ParsedEvent, Refusal> {
+    let refuse = |problem| Refusal { id: None, problem };
+    let text =
+        text.map_err(|error| refuse(Problem::new(Code::InvalidJson, format!("not UTF-8: {error}"))))?;
+    if text.len() > MAX_EVENT_BYTES {
+        let detail = format!(
+            "an event may have at most {MAX_EVENT_BYTES} bytes; this one has {}",
+            text.len()
+        );
+        return Err(refuse(Problem::new(Code::EventTooLarge, detail)));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let fields = serde::Deserializer::deserialize_map(&mut deserializer, FieldsVisitor)
+        .and_then(|fields| deserializer.end().map(|()| fields))
+        .map_err(|error| {
+            refuse(Problem::new(
+                Code::InvalidJson,
+                format!("not a JSON object: {error}"),
+            ))
+        })?;
+
+    let given_id = fields.id.and_then(|id| string("id", id).ok());
+    build_event(&fields, index, context)
+        .map(|(event, warning)| ParsedEvent {
+            event,
+            warning,
+            bytes: text.len(),
+        })
+        .map_err(|problem| Refusal {
+            id: given_id.map(Cow::into_owned),
+            problem,
+        })
+}
+
+fn build_event(
+    fields: &Fields<'_>,
+    index: usize,
+    context: &ItemContext<'_>,
+) -> Result<(Event, Option<String>), Problem> {
+    let given_id = fields
+        .id
+        .map(|id| parsed_id("id", id, EventId::parse))
+        .transpose()?;
+    let session_id = parsed_id("session", required("session", fields.session)?, SessionId::parse)?;
+    let agent_id = parsed_id("agent", required("agent", fields.agent)?, AgentId::parse)?;
+    if context.only_agent.is_some_and(|only| only != agent_id.as_str()) {
+        return Err(Problem::field(
+            Code::AgentNotAllowed,
+            "agent",
+            "this key may produce for its own agent only",
+        ));
+    }
+    let kind_name = string("kind", required("kind", fields.kind)?)?;
+    check_kind(&kind_name)?;
+    let data = required("data", fields.data)?;
+    if !data.get().starts_with('{') {
+        return Err(Problem::field(
+            Code::InvalidField,
+            "data",
+            "must be a JSON object",
+        ));
+    }
+    let meta = Meta {
+        event_id: given_id.unwrap_or_else(|| new_event_id(context, index, &session_id)),
+        session_id,
+        agent_id,
+        time: fields
+            .time
+            .map(parsed_time)
+            .transpose()?
+            .unwrap_or(context.received),
+        received: context.received,
+        source: Source::Agent,
+        producer: fields.producer.map(parsed_producer).transpose()?,
+        generation: fields
+            .generation
+            .map(|value| whole_number("generation", value))
+            .transpose()?,
+        seq: fields.seq.map(|value| whole_number("seq", value)).transpose()?,
+        cause: fields
+            .cause
+            .map(|cause| parsed_id("cause", cause, EventId::parse))
+            .transpose()?,
+        attributes: Default::default(),
+    };
+    let raw = fields.raw.map(parsed_raw).transpose()?;
+    let mut warnings = Vec::new();
+    if !fields.ignored.is_empty() {
+        warnings.push(format!(
+            "ignored, not fields of an event: {}",
+            shortened(&fields.ignored)
+        ));
+    }
+    let (kind, data) = match Kind::known(&kind_name) {
+        Some(kind) => (kind, data.to_owned()),
+        None => {
+            warnings.push(format!("kind {kind_name} is not known here and kept as custom"));
+            custom(&kind_name, data)?
+        }
+    };
+    let event = Event {
+        meta,
+        kind,
+        data: mask_secrets(data),
+        raw,
+        record: None,
+    };
+    Ok((event, (!warnings.is_empty()).then(|| warnings.join("; "))))
+}
+
+/// A derived id if the request has an `Idempotency-Key`, so that the same request sent again is the same events.
+pub(crate) fn new_event_id(context: &ItemContext<'_>, index: usize, session: &SessionId) -> EventId {
+    match context.idempotency_key {
+        Some(key) => EventId::derive(&[
+            b"idempotency-key",
+            key.as_bytes(),
+            &(index as u64).to_be_bytes(),
+            session.as_str().as_bytes(),
+        ]),
+        None => EventId::generate(),
+    }
+}
+
+fn check_kind(name: &str) -> Result<(), Problem> {
+    if name.is_empty() || name.chars().count() > MAX_KIND_CHARACTERS || name.chars().any(char::is_control) {
+        let detail = format!("must be 1 to {MAX_KIND_CHARACTERS} characters without control characters");
+        return Err(Problem::field(Code::InvalidField, "kind", detail));
+    }
+    if NOT_FOR_PRODUCERS.contains(&name) || name.starts_with("chat.") {
+        let detail = format!("{name} does not come from producers");
+        return Err(Problem::field(Code::KindNotAllowed, "kind", detail));
+    }
+    Ok(())
+}
+
+/// A kind that only a newer build knows.
+fn custom(name: &str, value: &RawValue) -> Result<(Kind, Box<RawValue>), Problem> {
+    let internal = || Problem::new(Code::Internal, "an event could not be kept as custom");
+    let kind = Kind::known("custom").ok_or_else(internal)?;
+    let text = format!(
+        "{{\"name\":{},\"value\":{}}}",
+        serde_json::Value::from(name),
+        value.get()
+    );
+    Ok((kind, RawValue::from_string(text).map_err(|_| internal())?))
+}
+
+fn required<'a>(field: &'static str, value: Option<&'a RawValue>) -> Result<&'a RawValue, Problem> {
+    value.ok_or_else(|| Problem::field(Code::MissingField, field, format!("`{field}` is needed")))
+}
+
+fn string<'a>(field: &'static str, value: &'a RawValue) -> Result<Cow<'a, str>, Problem> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    serde_json::from_str::<Text<'a>>(value.get())
+        .map(|Text(text)| text)
+        .map_err(|error| Problem::field(Code::InvalidField, field, format!("must be a string: {error}")))
+}
+
+fn parsed_id<T>(
+    field: &'static str,
+    value: &RawValue,
+    parse: impl FnOnce(&str) -> Result<T, IdError>,
+) -> Result<T, Problem> {
+    let text = string(field, value)?;
+    parse(&text).map_err(|error| Problem::field(Code::InvalidId, field, error.to_string()))
+}
+
+fn parsed_time(value: &RawValue) -> Result<Timestamp, Problem> {
+    let text = string("time", value)?;
+    Timestamp::parse(&text).ok_or_else(|| {
+        Problem::field(
+            Code::InvalidField,
+            "time",
+            "must be RFC 3339, 2026-01-31T12:00:00.5Z for instance",
+        )
+    })
+}
+
+fn parsed_producer(value: &RawValue) -> Result<String, Problem> {
+    let text = string("producer", value)?;
+    if text.chars().count() > MAX_PRODUCER_CHARACTERS || text.chars().any(char::is_control) {
+        let detail =
+            format!("must be at most {MAX_PRODUCER_CHARACTERS} characters without control characters");
+        return Err(Problem::field(Code::InvalidField, "producer", detail));
+    }
+    Ok(text.into_owned())
+}
+
+/// A line that an adapter read; lines hold no NUL, and neither does a text in Postgres.
+fn parsed_raw(value: &RawValue) -> Result<String, Problem> {
+    let text = string("raw", value)?;
+    if text.contains('\0') {
+        return Err(Problem::field(Code::InvalidField, "raw", "must not hold NUL"));
+    }
+    Ok(text.into_owned())
+}
+
+fn whole_number(field: &'static str, value: &RawValue) -> Result<i64, Problem> {
+    match serde_json::from_str::<i64>(value.get()) {
+        Ok(number) if number >= 0 => Ok(number),
+        _ => Err(Problem::field(
+            Code::InvalidField,
+            field,
+            "must be a whole number, 0 or more",
+        )),
+    }
+}
+
+/// The first few names: a warning is no place for a megabyte of them.
+fn shortened(names: &[String]) -> String {
+    let mut text: Vec<String> = names
+        .iter()
+        .take(5)
+        .map(|name| name.chars().take(64).collect())
+        .collect();
+    if names.len() > text.len() {
+        text.push(format!("and {} more", names.len() - text.len()));
+    }
+    text.join(", ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! What every handler shares.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use kulti_pipeline::LogProducer;
+use kulti_pipeline::config::KafkaConfig;
+use kulti_pipeline::lifecycle::Lifecycle;
+use kulti_schemas::{Topic, TopicNames};
+use prometheus::Registry;
+use sqlx::PgPool;
+use tokio::sync::Semaphore;
+
+use crate::config::GatewayConfig;
+use crate::ingest::{IngestMemory, Owners, SimpleMemory};
+use crate::keys::Keys;
+use crate::live::{Live, LiveMetrics, LiveOptions};
+use crate::metrics::GatewayMetrics;
+use crate::quotas::Quotas;
+
+/// What a gateway is made of.
+pub struct AppParts {
+    /// The read models and `control`.
+    pub pool: PgPool,
+    /// The log.
+    pub producer: LogProducer,
+    /// How to reach the log, for the live tail.
+    pub kafka: KafkaConfig,
+    /// What the operator decided.
+    pub config: GatewayConfig,
+    /// The process's life.
+    pub lifecycle: Lifecycle,
+    /// Where metrics are registered, and what /metrics shows.
+    pub registry: Registry,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct AppState(Arc<Shared>);
+
+/// Behind `AppState`.
+pub struct Shared {
+    /// The read models and `control`.
+    pub pool: PgPool,
+    /// The log.
+    pub producer: LogProducer,
+    /// What the topics are called.
+    pub topics: TopicNames,
+    /// The session topic's name.
+    pub(crate) session_topic: String,
+    /// What the operator decided.
+    pub config: GatewayConfig,
+    /// The process's life.
+    pub lifecycle: Lifecycle,
+    /// What /metrics shows.
+    pub registry: Registry,
+    /// The live tail; whoever starts the gateway runs it (`Live::run`).
+    pub live: Live,
+    /// This crate's metrics.
+    pub metrics: GatewayMetrics,
+    /// Verified keys.
+    pub keys: Keys,
+    /// Token buckets.
+    pub quotas: Quotas,
+    pub(crate) ingest: IngestMemory,
+    pub(crate) owners: Owners,
+    pub(crate) simple: SimpleMemory,
+    /// One permit per connection.
+    pub(crate) connections: Arc<Semaphore>,
+}
+
+impl AppState {
+    /// Puts the parts together; asks nobody.
+    ///
+    /// # Errors
+    /// If the metrics are registered already.
+    pub fn new(parts: AppParts) -> prometheus::Result<Self> {
+        let metrics = GatewayMetrics::register(&parts.registry)?;
+        let topics = TopicNames::new(parts.kafka.topic_prefix.as_str());
+        let session_topic = topics.name(Topic::SessionEvents);
+        let live = Live::new(LiveOptions {
+            pool: parts.pool.clone(),
+            kafka: parts.kafka,
+            topic: session_topic.clone(),
+            tail_bytes: parts.config.tail_bytes,
+            metrics: LiveMetrics::register(&parts.registry)?,
+            stopping: parts.lifecycle.stopping(),
+        });
+        Ok(AppState(Arc::new(Shared {
+            keys: Keys::new(parts.pool.clone()),
+            quotas: Quotas::new(parts.config.session_quota, parts.config.key_quota),
+            ingest: IngestMemory::new(parts.config.ingest_memory_bytes),
+            owners: Owners::new(parts.pool.clone()),
+            simple: SimpleMemory::default(),
+            connections: Arc::new(Semaphore::new(
+                parts.config.max_connections.min(Semaphore::MAX_PERMITS),
+            )),
+            pool: parts.pool,
+            producer: parts.producer,
+            topics,
+            session_topic,
+            live,
+            config: parts.config,
+            lifecycle: parts.lifecycle,
+            registry: parts.registry,
+            metrics,
+        })))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

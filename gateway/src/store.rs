@@ -1,0 +1,60 @@
+//! The read models as the gateway asks them: all SQL on the schema `public`. It never writes there; the
+//! consumers do. What lives in the schema `control` is in control.rs.
+
+mod events;
+mod sessions;
+
+pub use events::{EventsPage, EventsQuery, events_page, events_page_on};
+pub use sessions::{SessionAccess, SessionRow, session_access};
+pub(crate) use sessions::{SessionsCursor, SessionsQuery, session_row, sessions_page};
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+
+use crate::problem::Problem;
+
+/// A statement that takes longer counts as no answer: a request is told so instead of hanging with the database.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The statement's answer, or the problem that there is none.
+pub(crate) async fn answered<T>(
+    statement: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Problem> {
+    match tokio::time::timeout(STATEMENT_TIMEOUT, statement).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Problem::database_unavailable()),
+    }
+}
+
+/// Partitions of projections that stand still, with the reason: `(projection, partition, reason)`.
+pub(crate) async fn stopped_partitions(pool: &PgPool) -> Result<Vec<(String, i32, String)>, sqlx::Error> {
+    sqlx::query_as(
+        "select projection, partition, stopped from projection_partitions
+         where stopped is not null order by projection, partition limit 100",
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// What the last code event of this path in this session was: `None` if there is none, else whether it left
+/// the file there.
+///
+/// The path is looked for as canonical JSON text, because `->>` refuses a document that holds `\u0000`
+/// anywhere in it.
+pub(crate) async fn path_exists(
+    pool: &PgPool,
+    session: &kulti_schemas::SessionId,
+    path: &str,
+) -> Result<Option<bool>, sqlx::Error> {
+    let member = format!("\"path\":{}", serde_json::Value::from(path));
+    sqlx::query_scalar(
+        "select strpos(data::text, '\"action\":\"delete\"') = 0 from events
+         where session_id = $1 and kind = 'code.changed' and strpos(data::text, $2) > 0
+         order by position desc limit 1",
+    )
+    .bind(session.as_str())
+    .bind(member)
+    .fetch_optional(pool)
+    .await
+}
