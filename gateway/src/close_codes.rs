@@ -17,15 +17,30 @@ impl CloseCode {
 }
 
 /// The gateway is going away; another one, or this one in a moment, goes on from the last position.
-pub const SHUTTING_DOWN: CloseCode = CloseCode { code: 4000, reason: "shutting down" };
+pub const SHUTTING_DOWN: CloseCode = CloseCode {
+    code: 4000,
+    reason: "shutting down",
+};
 /// Nothing was heard of the client, not even answers to pings.
-pub const NO_PONG: CloseCode = CloseCode { code: 4001, reason: "no pong" };
+pub const NO_PONG: CloseCode = CloseCode {
+    code: 4001,
+    reason: "no pong",
+};
 /// More than ten messages a second.
-pub const TOO_MANY_MESSAGES: CloseCode = CloseCode { code: 4002, reason: "too many messages" };
+pub const TOO_MANY_MESSAGES: CloseCode = CloseCode {
+    code: 4002,
+    reason: "too many messages",
+};
 /// A binary message: the protocol is JSON text.
-pub const NOT_TEXT: CloseCode = CloseCode { code: 4500, reason: "messages are JSON text" };
+pub const NOT_TEXT: CloseCode = CloseCode {
+    code: 4500,
+    reason: "messages are JSON text",
+};
 /// A message over 4 KiB, or one that breaks RFC 6455.
-pub const BAD_FRAME: CloseCode = CloseCode { code: 4501, reason: "not a frame that is taken here" };
+pub const BAD_FRAME: CloseCode = CloseCode {
+    code: 4501,
+    reason: "not a frame that is taken here",
+};
 
 /// All of them.
 pub const ALL: [CloseCode; 5] = [SHUTTING_DOWN, NO_PONG, TOO_MANY_MESSAGES, NOT_TEXT, BAD_FRAME];

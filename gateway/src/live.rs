@@ -29,14 +29,14 @@ use kulti_schemas::{SessionId, partition_of};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-pub use self::metrics::LiveMetrics;
+use self::backfill::Backfill;
 pub(crate) use self::channel::{Channel, Phase};
 pub(crate) use self::fan_out::Filter;
 pub(crate) use self::frames::{Format, plain, websocket_frame};
+pub use self::metrics::LiveMetrics;
 pub(crate) use self::outbox::{Outbox, Push};
-pub(crate) use self::subscription::{From, Pace, Subscription, SubscriptionRequest};
-use self::backfill::Backfill;
 use self::projected::Projected;
+pub(crate) use self::subscription::{From, Pace, Subscription, SubscriptionRequest};
 use self::tail::PartitionTail;
 
 mod metrics;
@@ -78,7 +78,11 @@ impl Live {
     /// Nothing is read before `run`.
     pub fn new(options: LiveOptions) -> Self {
         let partitions = options.kafka.partitions;
-        let backfill = Backfill::new(options.kafka.clone(), options.topic.clone(), options.stopping.clone());
+        let backfill = Backfill::new(
+            options.kafka.clone(),
+            options.topic.clone(),
+            options.stopping.clone(),
+        );
         let queries = (options.pool.options().get_max_connections() as usize / 2).max(1);
         Live {
             inner: Arc::new(Inner {
@@ -94,7 +98,8 @@ impl Live {
 
     /// How many watch this session at this gateway.
     pub fn viewers(&self, session: &SessionId) -> u32 {
-        self.find(session.as_str().as_bytes()).map_or(0, |channel| channel.viewers())
+        self.find(session.as_str().as_bytes())
+            .map_or(0, |channel| channel.viewers())
     }
 
     /// True while replay's position is known: without it nobody new can be served exactly.
@@ -107,9 +112,12 @@ impl Live {
     pub(crate) fn may_hold(&self, session: &SessionId) -> bool {
         let key = session.as_str().as_bytes();
         let partition = partition_of(key, self.inner.options.kafka.partitions);
-        let Some(tail) = self.tail(partition) else { return false };
+        let Some(tail) = self.tail(partition) else {
+            return false;
+        };
         let projected = self.inner.projected.next_offset(partition).unwrap_or(0);
-        tail.records_of(key, projected.max(0)).map_or(true, |records| !records.is_empty())
+        tail.records_of(key, projected.max(0))
+            .map_or(true, |records| !records.is_empty())
     }
 
     /// Counts open viewer connections.
@@ -131,7 +139,11 @@ impl Live {
         if let Some(channel) = self.find(&key) {
             return channel;
         }
-        let mut channels = self.inner.channels.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut channels = self
+            .inner
+            .channels
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(channel) = channels.get(&key) {
             return channel.clone();
         }
@@ -143,13 +155,21 @@ impl Live {
     }
 
     fn find(&self, key: &[u8]) -> Option<Arc<Channel>> {
-        let channels = self.inner.channels.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let channels = self
+            .inner
+            .channels
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         channels.get(key).cloned()
     }
 
     /// Takes a channel out that nobody has any more. False if somebody came meanwhile.
     fn retire(&self, channel: &Arc<Channel>) -> bool {
-        let mut channels = self.inner.channels.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut channels = self
+            .inner
+            .channels
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         // The map's own and the task's.
         let unused = Arc::strong_count(channel) <= 2 && channel.viewers() == 0;
         if unused {
@@ -159,8 +179,16 @@ impl Live {
     }
 
     fn channels_of(&self, partition: i32) -> Vec<Arc<Channel>> {
-        let channels = self.inner.channels.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        channels.values().filter(|channel| channel.partition == partition).cloned().collect()
+        let channels = self
+            .inner
+            .channels
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        channels
+            .values()
+            .filter(|channel| channel.partition == partition)
+            .cloned()
+            .collect()
     }
 
     fn tail(&self, partition: i32) -> Option<MutexGuard<'_, PartitionTail>> {

@@ -26,7 +26,10 @@ const FIND: Duration = Duration::from_secs(3);
     get, path = "/v1/watch", tag = "watch",
     responses((status = 101, description = "A WebSocket; the frames are described in docs/protocol.md"))
 )]
-pub(crate) async fn open_watch_socket(State(state): State<AppState>, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn open_watch_socket(
+    State(state): State<AppState>,
+    request: Request,
+) -> Result<Response, Problem> {
     access::check_origin(&state, request.headers())?;
     let reader = access::reader(&state, request.headers(), request.extensions()).await?;
     let permit = Arc::clone(&state.connections).try_acquire_owned().map_err(|_| {
@@ -44,13 +47,24 @@ pub(crate) async fn open_watch_socket(State(state): State<AppState>, request: Re
 }
 
 /// Refuses what this reader may not see in the words for what does not exist.
-pub(crate) async fn check_may_watch(state: &AppState, reader: &Reader, session: &SessionId) -> Result<(), Problem> {
-    let not_found = || Problem::new(Code::NotFound, format!("there is no session {session} that you may see"));
+pub(crate) async fn check_may_watch(
+    state: &AppState,
+    reader: &Reader,
+    session: &SessionId,
+) -> Result<(), Problem> {
+    let not_found = || {
+        Problem::new(
+            Code::NotFound,
+            format!("there is no session {session} that you may see"),
+        )
+    };
     let unavailable = |error: sqlx::Error| {
         tracing::warn!(%error, "a session's visibility cannot be read");
         Problem::new(Code::DatabaseUnavailable, "try again in a moment").retry_after(1)
     };
-    let access = store::session_access(&state.pool, session).await.map_err(unavailable)?;
+    let access = store::session_access(&state.pool, session)
+        .await
+        .map_err(unavailable)?;
     if let Some(access) = access {
         let allowed = reader.may_read(access.visibility.as_deref(), access.owner.as_deref());
         return if allowed { Ok(()) } else { Err(not_found()) };
@@ -63,7 +77,9 @@ pub(crate) async fn check_may_watch(state: &AppState, reader: &Reader, session: 
     if channel.ready(FIND).await != Phase::Live {
         return Err(Problem::new(Code::Busy, "the session is still being taken up").retry_after(1));
     }
-    let owner = control::session_owner(&state.pool, session).await.map_err(unavailable)?;
+    let owner = control::session_owner(&state.pool, session)
+        .await
+        .map_err(unavailable)?;
     let exists = channel.position() > 0;
     if exists && reader.may_read(channel.visibility().as_deref(), owner.as_deref()) {
         Ok(())

@@ -50,15 +50,27 @@ struct Inner {
 
 impl Backfill {
     pub(crate) fn new(kafka: KafkaConfig, topic: String, stopping: CancellationToken) -> Self {
-        let inner = Inner { kafka, topic, waiting: Mutex::default(), passes: Semaphore::new(PASSES), stopping };
-        Backfill { inner: Arc::new(inner) }
+        let inner = Inner {
+            kafka,
+            topic,
+            waiting: Mutex::default(),
+            passes: Semaphore::new(PASSES),
+            stopping,
+        };
+        Backfill {
+            inner: Arc::new(inner),
+        }
     }
 
     /// The session's records from `offset` on, for as long as the receiver lives. It ends when the log cannot be
     /// read or the receiver is too slow: ask again then.
     pub(crate) fn read(&self, partition: i32, key: Bytes, offset: i64) -> mpsc::Receiver<Chunk> {
         let (chunks, receiver) = mpsc::channel(4);
-        let mut waiting = self.inner.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut waiting = self
+            .inner
+            .waiting
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         let queue = waiting.entry(partition).or_default();
         queue.push(Waiter { key, offset, chunks });
         if queue.len() == 1 {
@@ -69,13 +81,26 @@ impl Backfill {
 
     async fn pass(self, partition: i32) {
         tokio::time::sleep(GATHER).await;
-        let Ok(_permit) = self.inner.passes.acquire().await else { return };
+        let Ok(_permit) = self.inner.passes.acquire().await else {
+            return;
+        };
         let mut waiters = {
-            let mut waiting = self.inner.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let mut waiting = self
+                .inner
+                .waiting
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
             waiting.remove(&partition).unwrap_or_default()
         };
-        let Some(from) = waiters.iter().map(|waiter| waiter.offset).min() else { return };
-        tracing::debug!(kafka.partition = partition, kafka.offset = from, waiters = waiters.len(), "reading back");
+        let Some(from) = waiters.iter().map(|waiter| waiter.offset).min() else {
+            return;
+        };
+        tracing::debug!(
+            kafka.partition = partition,
+            kafka.offset = from,
+            waiters = waiters.len(),
+            "reading back"
+        );
         let reader = LogReader::start(&self.inner.kafka, &self.inner.topic, &[(partition, from)], 4);
         let mut reader = match reader {
             Ok(reader) => reader,
@@ -93,7 +118,9 @@ impl Backfill {
                 }
                 None => return,
             };
-            let Some(next_offset) = records.last().map(|record| record.offset + 1) else { continue };
+            let Some(next_offset) = records.last().map(|record| record.offset + 1) else {
+                continue;
+            };
             let mut stay = Vec::with_capacity(waiters.len());
             for waiter in waiters {
                 let wanted = |record: &&Record| {

@@ -57,7 +57,13 @@ pub(super) async fn run(course: Arc<Course>, from: From) {
     if let Err(Stop::Error(code, detail)) = result {
         let subscriber = &course.subscriber;
         let fields = json!({"code": code, "detail": detail, "retryable": true});
-        let frame = course.channel.frames.other(subscriber.format, "error", subscriber.sub.as_deref(), None, fields);
+        let frame = course.channel.frames.other(
+            subscriber.format,
+            "error",
+            subscriber.sub.as_deref(),
+            None,
+            fields,
+        );
         subscriber.outbox.push_control(&frame);
     }
 }
@@ -72,7 +78,9 @@ impl Course {
             match self.step(&mut cursor, &mut clock).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => failing_since = None,
-                Err(Stop::Error(..)) if failing_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE => {
+                Err(Stop::Error(..))
+                    if failing_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE =>
+                {
                     sleep(RETRY).await;
                 }
                 Err(stop) => return Err(stop),
@@ -109,7 +117,12 @@ impl Course {
         match self.channel.ready(TAKE_UP).await {
             Phase::Live => {}
             Phase::Unavailable(code, detail) => return Err(Stop::Error(code, detail)),
-            Phase::Loading => return Err(Stop::Error("not_ready", "the session is still being taken up".into())),
+            Phase::Loading => {
+                return Err(Stop::Error(
+                    "not_ready",
+                    "the session is still being taken up".into(),
+                ));
+            }
         }
         let (position, id) = match from {
             From::Live => return Ok(self.channel.position()),
@@ -136,19 +149,33 @@ impl Course {
     fn gap(&self, from: i64, to: i64, reason: &str) {
         let fields = json!({"from": from, "to": to, "reason": reason});
         let sub = self.subscriber.sub.as_deref();
-        let frame = self.channel.frames.other(self.subscriber.format, "gap", sub, None, fields);
+        let frame = self
+            .channel
+            .frames
+            .other(self.subscriber.format, "gap", sub, None, fields);
         self.subscriber.outbox.push_control(&frame);
     }
 
     async fn room(&self) -> Result<(), Stop> {
-        if self.subscriber.outbox.room().await { Ok(()) } else { Err(Stop::Gone) }
+        if self.subscriber.outbox.room().await {
+            Ok(())
+        } else {
+            Err(Stop::Gone)
+        }
     }
 
     /// The next events that replay has committed; none when it has not come that far.
     async fn rows(&self, cursor: i64) -> Result<Vec<RingEvent>, Stop> {
         let inner = &self.live.inner;
         let _permit = inner.queries.acquire().await.map_err(|_| Stop::Gone)?;
-        let rows = store::events_page(&inner.options.pool, &self.channel.session, cursor, PAGE_ROWS, PAGE_BYTES).await?;
+        let rows = store::events_page(
+            &inner.options.pool,
+            &self.channel.session,
+            cursor,
+            PAGE_ROWS,
+            PAGE_BYTES,
+        )
+        .await?;
         Ok(rows.iter().map(|event| render(event, 0)).collect())
     }
 
@@ -190,7 +217,9 @@ impl Course {
             let due = clock.wait(rest).await;
             let (now, later) = rest.split_at(due);
             let last = now[now.len() - 1].position;
-            let frame = self.channel.page_frame(&self.subscriber, (*cursor + 1, last), now);
+            let frame = self
+                .channel
+                .page_frame(&self.subscriber, (*cursor + 1, last), now);
             loop {
                 match self.subscriber.outbox.push(&frame) {
                     Push::Taken => break,
@@ -228,12 +257,18 @@ struct Playhead {
 
 impl Playhead {
     fn new(course: &Course) -> Self {
-        Playhead { pace: course.pace, idle_cap: course.idle_cap, last: None }
+        Playhead {
+            pace: course.pace,
+            idle_cap: course.idle_cap,
+            last: None,
+        }
     }
 
     /// Waits until the first event is due. Returns how many are due by then.
     async fn wait(&mut self, events: &[RingEvent]) -> usize {
-        let Pace::Speed(speed) = self.pace else { return events.len() };
+        let Pace::Speed(speed) = self.pace else {
+            return events.len();
+        };
         let first = self.due(&events[0], speed);
         sleep_until(first).await;
         let now = Instant::now() + TOGETHER;
@@ -250,7 +285,9 @@ impl Playhead {
     }
 
     fn due(&self, event: &RingEvent, speed: f64) -> Instant {
-        let Some((clock, moment)) = self.last else { return Instant::now() };
+        let Some((clock, moment)) = self.last else {
+            return Instant::now();
+        };
         let apart = Duration::from_micros(u64::try_from(event.clock.0 - clock.0).unwrap_or(0));
         let pause = apart.div_f64(speed);
         moment + self.idle_cap.map_or(pause, |cap| pause.min(cap))

@@ -106,7 +106,10 @@ impl Channel {
         inbox.bytes += record.value.as_ref().map_or(0, |value| value.len());
         if inbox.bytes > INBOX_BYTES {
             // The task will read these from the tail or the log when it takes the session up anew.
-            *inbox = Inbox { resync: true, ..Default::default() };
+            *inbox = Inbox {
+                resync: true,
+                ..Default::default()
+            };
         } else {
             inbox.records.push_back(record);
         }
@@ -114,19 +117,30 @@ impl Channel {
 
     /// Makes the task take the session up anew.
     pub(super) fn resync(&self) {
-        *self.inbox() = Inbox { resync: true, ..Default::default() };
+        *self.inbox() = Inbox {
+            resync: true,
+            ..Default::default()
+        };
         self.wake.notify_one();
     }
 
     /// What came since the last call; `Err` when the session has to be taken up anew.
     pub(super) fn take_records(&self) -> Result<Vec<Record>, ()> {
         let inbox = std::mem::take(&mut *self.inbox());
-        if inbox.resync { Err(()) } else { Ok(inbox.records.into()) }
+        if inbox.resync {
+            Err(())
+        } else {
+            Ok(inbox.records.into())
+        }
     }
 
     /// Like `take_records`, but leaves a wish to be taken up anew for later.
     pub(super) fn take_records_unless_resync(&self) -> Result<Vec<Record>, ()> {
-        if self.wants_resync() { Err(()) } else { self.take_records() }
+        if self.wants_resync() {
+            Err(())
+        } else {
+            self.take_records()
+        }
     }
 
     /// True when the session has to be taken up anew.
@@ -172,7 +186,9 @@ impl Channel {
     /// Waits until the session's head is at least `position`. False when it does not get there in time.
     pub(crate) async fn reaches(&self, position: i64, limit: Duration) -> bool {
         let mut head = self.head.subscribe();
-        tokio::time::timeout(limit, head.wait_for(|head| *head >= position)).await.is_ok_and(|seen| seen.is_ok())
+        tokio::time::timeout(limit, head.wait_for(|head| *head >= position))
+            .await
+            .is_ok_and(|seen| seen.is_ok())
     }
 
     /// The newest event's position.
@@ -205,14 +221,27 @@ impl Channel {
     /// Takes a subscriber out, also when a fan-out has it in its hands.
     pub(crate) fn detach(&self, subscriber: &Subscriber) {
         subscriber.gone.store(true, Ordering::Relaxed);
-        self.state().attached.retain(|attached| attached.subscriber.id != subscriber.id);
+        self.state()
+            .attached
+            .retain(|attached| attached.subscriber.id != subscriber.id);
     }
 
     /// Begins anew behind `position`; those who were further get a gap, all others go on by themselves.
-    pub(super) fn restart(&self, position: i64, visibility: Option<String>, ended: Option<String>) -> Vec<Attached> {
+    pub(super) fn restart(
+        &self,
+        position: i64,
+        visibility: Option<String>,
+        ended: Option<String>,
+    ) -> Vec<Attached> {
         let mut state = self.state();
         let attached = std::mem::take(&mut state.attached);
-        *state = State { ring: Ring::starting_after(position), flushed: position, attached: Vec::new(), ended, visibility };
+        *state = State {
+            ring: Ring::starting_after(position),
+            flushed: position,
+            attached: Vec::new(),
+            ended,
+            visibility,
+        };
         drop(state);
         self.projected.store(0, Ordering::Relaxed);
         self.head.send_replace(position);
@@ -224,8 +253,10 @@ impl Channel {
         if events.is_empty() {
             return;
         }
-        let rendered: Vec<(RingEvent, PositionedEvent)> =
-            events.into_iter().map(|(offset, event)| (render(&event, offset), event)).collect();
+        let rendered: Vec<(RingEvent, PositionedEvent)> = events
+            .into_iter()
+            .map(|(offset, event)| (render(&event, offset), event))
+            .collect();
         let mut state = self.state();
         for (ring_event, event) in rendered {
             state.note(&event);

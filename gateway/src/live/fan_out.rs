@@ -29,7 +29,9 @@ impl Filter {
     pub(crate) fn matches(&self, kind: &str) -> bool {
         match self {
             Filter::All => true,
-            Filter::Kinds(kinds) => kinds.contains(kind) || kind.starts_with("session.") || kind == "redaction",
+            Filter::Kinds(kinds) => {
+                kinds.contains(kind) || kind.starts_with("session.") || kind == "redaction"
+            }
         }
     }
 
@@ -118,13 +120,23 @@ impl Channel {
                 return Attach::Closed;
             }
         }
-        state.attached.push(Attached { subscriber: subscriber.clone(), cursor });
+        state.attached.push(Attached {
+            subscriber: subscriber.clone(),
+            cursor,
+        });
         Attach::Done
     }
 
     /// An `events` frame for one subscriber who catches up.
-    pub(crate) fn page_frame(&self, subscriber: &Subscriber, range: (i64, i64), events: &[RingEvent]) -> Bytes {
-        let shown = events.iter().filter(|event| subscriber.filter.matches(&event.kind));
+    pub(crate) fn page_frame(
+        &self,
+        subscriber: &Subscriber,
+        range: (i64, i64),
+        events: &[RingEvent],
+    ) -> Bytes {
+        let shown = events
+            .iter()
+            .filter(|event| subscriber.filter.matches(&event.kind));
         self.frames.events(
             subscriber.format,
             subscriber.sub.as_deref(),
@@ -180,7 +192,8 @@ impl Channel {
                     *format == subscriber.format && *filter == subscriber.filter
                 });
                 let known = known.unwrap_or_else(|| {
-                    let frames = self.live_frames(subscriber.format, &subscriber.filter, &events, ended.as_deref());
+                    let frames =
+                        self.live_frames(subscriber.format, &subscriber.filter, &events, ended.as_deref());
                     shared.push((subscriber.format, subscriber.filter.clone(), frames));
                     shared.len() - 1
                 });
@@ -206,10 +219,21 @@ impl Channel {
         (sent, behind)
     }
 
-    fn live_frames(&self, format: Format, filter: &Filter, events: &[RingEvent], ended: Option<&str>) -> Vec<Bytes> {
-        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Vec::new() };
+    fn live_frames(
+        &self,
+        format: Format,
+        filter: &Filter,
+        events: &[RingEvent],
+        ended: Option<&str>,
+    ) -> Vec<Bytes> {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else {
+            return Vec::new();
+        };
         let range = filter.range(first.position, last.position);
-        let shown = events.iter().filter(|event| filter.matches(&event.kind)).map(|event| event.json.as_ref());
+        let shown = events
+            .iter()
+            .filter(|event| filter.matches(&event.kind))
+            .map(|event| event.json.as_ref());
         let mut frames = vec![self.frames.events(format, None, range, last.position, shown)];
         if let Some(reason) = ended {
             let fields = json!({"position": last.position, "reason": reason});
@@ -223,8 +247,14 @@ impl Channel {
         let state = self.state();
         let count = self.viewers();
         for format in [Format::WebSocket, Format::Sse] {
-            let frame = self.frames.other(format, "viewers", None, None, json!({"count": count}));
-            for attached in state.attached.iter().filter(|attached| attached.subscriber.format == format) {
+            let frame = self
+                .frames
+                .other(format, "viewers", None, None, json!({"count": count}));
+            for attached in state
+                .attached
+                .iter()
+                .filter(|attached| attached.subscriber.format == format)
+            {
                 // A viewer whose queue is full does without: the next count comes soon.
                 let _ = attached.subscriber.outbox.push(&frame);
             }
@@ -234,5 +264,8 @@ impl Channel {
 
 /// The reason, if the session ended among these events and has not gone on since.
 fn ended_in(state: &State, events: &[RingEvent]) -> Option<String> {
-    state.ended.clone().filter(|_| events.iter().any(|event| &*event.kind == "session.ended"))
+    state
+        .ended
+        .clone()
+        .filter(|_| events.iter().any(|event| &*event.kind == "session.ended"))
 }

@@ -27,7 +27,13 @@ pub(crate) struct SessionFold {
 impl SessionFold {
     /// Goes on where the snapshot leaves off.
     pub(crate) fn new(session: SessionId, sequencer: Sequencer, next_offset: i64) -> Self {
-        SessionFold { session, sequencer, next_offset, accepted: HashMap::new(), by_offset: VecDeque::new() }
+        SessionFold {
+            session,
+            sequencer,
+            next_offset,
+            accepted: HashMap::new(),
+            by_offset: VecDeque::new(),
+        }
     }
 
     /// The last position that was given.
@@ -47,7 +53,11 @@ impl SessionFold {
 
     /// Forgets the ids that Postgres can answer for from now on.
     pub(crate) fn drop_projected(&mut self, next_offset: i64) {
-        while self.by_offset.front().is_some_and(|(offset, _)| *offset < next_offset) {
+        while self
+            .by_offset
+            .front()
+            .is_some_and(|(offset, _)| *offset < next_offset)
+        {
             if let Some((_, id)) = self.by_offset.pop_front() {
                 self.accepted.remove(&id);
             }
@@ -59,15 +69,30 @@ impl SessionFold {
     ///
     /// # Errors
     /// Postgres could not be asked about an old id. Nothing has changed then: call again with the same records.
-    pub(crate) async fn apply(&mut self, pool: &PgPool, records: &[Record]) -> sqlx::Result<Vec<(i64, PositionedEvent)>> {
+    pub(crate) async fn apply(
+        &mut self,
+        pool: &PgPool,
+        records: &[Record],
+    ) -> sqlx::Result<Vec<(i64, PositionedEvent)>> {
         let decoded: Vec<(i64, Event)> = records
             .iter()
             .filter(|record| record.offset >= self.next_offset)
-            .filter_map(|record| Some((record.offset, decode_record(record.key.as_deref(), record.value.as_ref()).ok()?)))
+            .filter_map(|record| {
+                Some((
+                    record.offset,
+                    decode_record(record.key.as_deref(), record.value.as_ref()).ok()?,
+                ))
+            })
             .collect();
-        let mut asked = self.sequencer.look_ups(decoded.iter().map(|(_, event)| &event.meta));
+        let mut asked = self
+            .sequencer
+            .look_ups(decoded.iter().map(|(_, event)| &event.meta));
         asked.retain(|id| !self.accepted.contains_key(id));
-        let known = if asked.is_empty() { HashMap::new() } else { known_ids(pool, &self.session, &asked).await? };
+        let known = if asked.is_empty() {
+            HashMap::new()
+        } else {
+            known_ids(pool, &self.session, &asked).await?
+        };
         let mut events = Vec::with_capacity(decoded.len());
         for (offset, event) in decoded {
             let id = event.meta.event_id;
@@ -76,7 +101,9 @@ impl SessionFold {
                 Decision::Copy => false,
                 Decision::LookUp => {
                     // Replay may be ahead of us: a row at a later position is this very record.
-                    let in_rows = known.get(&id).is_some_and(|position| *position <= self.sequencer.position());
+                    let in_rows = known
+                        .get(&id)
+                        .is_some_and(|position| *position <= self.sequencer.position());
                     !in_rows && !self.accepted.contains_key(&id)
                 }
             };
@@ -84,7 +111,14 @@ impl SessionFold {
                 let (position, clock) = self.sequencer.accept(&event.meta);
                 self.accepted.insert(id, offset);
                 self.by_offset.push_back((offset, id));
-                events.push((offset, PositionedEvent { position, clock, event }));
+                events.push((
+                    offset,
+                    PositionedEvent {
+                        position,
+                        clock,
+                        event,
+                    },
+                ));
             }
         }
         if let Some(last) = records.last() {

@@ -59,7 +59,10 @@ pub(crate) struct SessionFrames {
 
 impl SessionFrames {
     pub(crate) fn new(session: &SessionId) -> Self {
-        SessionFrames { session: Value::from(session.as_str()).to_string().into(), id: session.as_str().into() }
+        SessionFrames {
+            session: Value::from(session.as_str()).to_string().into(),
+            id: session.as_str().into(),
+        }
     }
 
     /// `events`: rendered events in order. `sub` for frames that are meant for one subscription only; `range` where
@@ -94,7 +97,14 @@ impl SessionFrames {
     }
 
     /// Any other frame: `fields` beside type, session and sub.
-    pub(crate) fn other(&self, format: Format, kind: &str, sub: Option<&str>, id: Option<i64>, fields: Value) -> Bytes {
+    pub(crate) fn other(
+        &self,
+        format: Format,
+        kind: &str,
+        sub: Option<&str>,
+        id: Option<i64>,
+        fields: Value,
+    ) -> Bytes {
         let mut object = json!({"type": kind, "session": &*self.id});
         if let (Value::Object(object), Value::Object(fields)) = (&mut object, fields) {
             if let Some(sub) = sub {

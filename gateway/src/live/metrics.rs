@@ -43,10 +43,22 @@ impl LiveMetrics {
                 "Bytes of records dropped from memory before replay had committed them",
             )?,
             records: counter("kulti_gateway_tail_records_total", "Records read from the log")?,
-            channels: gauge("kulti_gateway_watched_sessions", "Sessions that somebody watches here")?,
-            frames: counter("kulti_gateway_live_frames_total", "Frames handed to viewers who are live")?,
-            behind: counter("kulti_gateway_viewers_behind_total", "Times a viewer fell behind and caught up")?,
-            resyncs: counter("kulti_gateway_session_resyncs_total", "Times a watched session was taken up anew")?,
+            channels: gauge(
+                "kulti_gateway_watched_sessions",
+                "Sessions that somebody watches here",
+            )?,
+            frames: counter(
+                "kulti_gateway_live_frames_total",
+                "Frames handed to viewers who are live",
+            )?,
+            behind: counter(
+                "kulti_gateway_viewers_behind_total",
+                "Times a viewer fell behind and caught up",
+            )?,
+            resyncs: counter(
+                "kulti_gateway_session_resyncs_total",
+                "Times a watched session was taken up anew",
+            )?,
             connections: gauge("kulti_gateway_viewer_connections", "Open viewer connections")?,
         })
     }

@@ -53,7 +53,13 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// For a WebSocket, or for an SSE body (`None`). Holds up to `limit` bytes.
     pub(crate) fn new(socket: Option<Arc<TcpStream>>, limit: usize) -> Self {
-        Outbox { queue: Mutex::default(), pending: Notify::new(), drained: Notify::new(), socket, limit }
+        Outbox {
+            queue: Mutex::default(),
+            pending: Notify::new(),
+            drained: Notify::new(),
+            socket,
+            limit,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -167,11 +173,17 @@ impl Outbox {
 
     /// Writes what the socket takes now. True when nothing is left.
     pub(crate) fn write_pending(&self) -> std::io::Result<bool> {
-        let Some(socket) = &self.socket else { return Ok(true) };
+        let Some(socket) = &self.socket else {
+            return Ok(true);
+        };
         let mut queue = self.lock();
         while !queue.frames.is_empty() {
-            let pieces: Vec<IoSlice<'_>> =
-                queue.frames.iter().take(PIECES_PER_WRITE).map(|frame| IoSlice::new(frame)).collect();
+            let pieces: Vec<IoSlice<'_>> = queue
+                .frames
+                .iter()
+                .take(PIECES_PER_WRITE)
+                .map(|frame| IoSlice::new(frame))
+                .collect();
             match socket.try_write_vectored(&pieces) {
                 Ok(written) => consume(&mut queue, written),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
@@ -195,7 +207,9 @@ fn consume(queue: &mut Queue, mut written: usize) {
     queue.bytes -= written;
     queue.written += written as u64;
     while written > 0 {
-        let Some(front) = queue.frames.front_mut() else { return };
+        let Some(front) = queue.frames.front_mut() else {
+            return;
+        };
         if front.len() > written {
             front.advance(written);
             return;

@@ -29,7 +29,11 @@ pub(crate) struct PartitionPosition {
 }
 
 /// A partition that replay has never touched.
-const UNTOUCHED: PartitionPosition = PartitionPosition { epoch: 1, next_offset: 0, stopped: None };
+const UNTOUCHED: PartitionPosition = PartitionPosition {
+    epoch: 1,
+    next_offset: 0,
+    stopped: None,
+};
 
 /// All partitions' positions, polled, with the time they were read.
 #[derive(Debug)]
@@ -39,7 +43,9 @@ pub(crate) struct Projected {
 
 impl Projected {
     pub(crate) fn new() -> Self {
-        Projected { positions: watch::channel(None).0 }
+        Projected {
+            positions: watch::channel(None).0,
+        }
     }
 
     /// Reads all partitions' positions.
@@ -53,7 +59,10 @@ impl Projected {
         let mut positions = vec![UNTOUCHED; usize::try_from(partitions).unwrap_or(0)];
         for row in rows {
             let partition: i32 = row.try_get("partition")?;
-            if let Some(position) = usize::try_from(partition).ok().and_then(|index| positions.get_mut(index)) {
+            if let Some(position) = usize::try_from(partition)
+                .ok()
+                .and_then(|index| positions.get_mut(index))
+            {
                 *position = PartitionPosition {
                     epoch: row.try_get("epoch")?,
                     next_offset: row.try_get("next_offset")?,
@@ -61,13 +70,17 @@ impl Projected {
                 };
             }
         }
-        self.positions.send_replace(Some((Instant::now(), positions.clone())));
+        self.positions
+            .send_replace(Some((Instant::now(), positions.clone())));
         Ok(positions)
     }
 
     /// True while the positions are known well enough for a new subscription.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.positions.borrow().as_ref().is_some_and(|(read_at, _)| read_at.elapsed() < FRESH)
+        self.positions
+            .borrow()
+            .as_ref()
+            .is_some_and(|(read_at, _)| read_at.elapsed() < FRESH)
     }
 
     /// The epoch of a partition's log, as last read: the one that the tail holds.
@@ -139,11 +152,12 @@ pub(crate) async fn known_ids(
     ids: &[EventId],
 ) -> sqlx::Result<HashMap<EventId, i64>> {
     let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    let rows = sqlx::query("select event_id, position from events where session_id = $1 and event_id = any($2)")
-        .bind(session.as_str())
-        .bind(uuids)
-        .fetch_all(pool)
-        .await?;
+    let rows =
+        sqlx::query("select event_id, position from events where session_id = $1 and event_id = any($2)")
+            .bind(session.as_str())
+            .bind(uuids)
+            .fetch_all(pool)
+            .await?;
     let mut known = HashMap::with_capacity(rows.len());
     for row in rows {
         if let Ok(id) = EventId::from_uuid(row.try_get("event_id")?) {
@@ -154,11 +168,16 @@ pub(crate) async fn known_ids(
 }
 
 /// The id of the event at a position, if replay has committed it.
-pub(crate) async fn event_id_at(pool: &PgPool, session: &SessionId, position: i64) -> sqlx::Result<Option<EventId>> {
-    let id: Option<Uuid> = sqlx::query_scalar("select event_id from events where session_id = $1 and position = $2")
-        .bind(session.as_str())
-        .bind(position)
-        .fetch_optional(pool)
-        .await?;
+pub(crate) async fn event_id_at(
+    pool: &PgPool,
+    session: &SessionId,
+    position: i64,
+) -> sqlx::Result<Option<EventId>> {
+    let id: Option<Uuid> =
+        sqlx::query_scalar("select event_id from events where session_id = $1 and position = $2")
+            .bind(session.as_str())
+            .bind(position)
+            .fetch_optional(pool)
+            .await?;
     Ok(id.and_then(|id| EventId::from_uuid(id).ok()))
 }

@@ -16,8 +16,12 @@ const QUEUE: usize = 16;
 /// Until shutdown.
 pub(super) async fn run(live: Live) -> anyhow::Result<()> {
     let stopping = live.inner.options.stopping.clone();
-    let Some(mut positions) = first_positions(&live).await else { return Ok(()) };
-    let from: Vec<(i32, i64)> = (0..).zip(positions.iter().map(|position| position.next_offset)).collect();
+    let Some(mut positions) = first_positions(&live).await else {
+        return Ok(());
+    };
+    let from: Vec<(i32, i64)> = (0..)
+        .zip(positions.iter().map(|position| position.next_offset))
+        .collect();
     for (partition, offset) in &from {
         if let Some(mut tail) = live.tail(*partition) {
             *tail = PartitionTail::starting_at(*offset);
@@ -60,7 +64,12 @@ async fn first_positions(live: &Live) -> Option<Vec<PartitionPosition>> {
     let options = &live.inner.options;
     let mut told = false;
     loop {
-        match live.inner.projected.poll(&options.pool, options.kafka.partitions).await {
+        match live
+            .inner
+            .projected
+            .poll(&options.pool, options.kafka.partitions)
+            .await
+        {
             Ok(positions) => return Some(positions),
             Err(error) if !told => tracing::warn!(%error, "waiting for the database"),
             Err(_) => {}
@@ -80,8 +89,12 @@ fn take_records(live: &Live, records: Vec<Record>) {
     for record in records {
         let watched = record.key.as_deref().and_then(|key| live.find(key));
         let size = {
-            let Some(mut tail) = live.tail(record.partition) else { continue };
-            let Some(size) = tail.push(record.clone()) else { continue };
+            let Some(mut tail) = live.tail(record.partition) else {
+                continue;
+            };
+            let Some(size) = tail.push(record.clone()) else {
+                continue;
+            };
             size
         };
         metrics.tail_bytes.add(size as i64);
@@ -102,9 +115,14 @@ fn take_records(live: &Live, records: Vec<Record>) {
 fn keep_bound(live: &Live) {
     let options = &live.inner.options;
     while options.metrics.tail_bytes.get() > options.tail_bytes as i64 {
-        let sizes = (0..options.kafka.partitions).filter_map(|index| Some((live.tail(index)?.bytes(), index)));
-        let Some((size, partition)) = sizes.max() else { return };
-        let Some(mut tail) = live.tail(partition) else { return };
+        let sizes =
+            (0..options.kafka.partitions).filter_map(|index| Some((live.tail(index)?.bytes(), index)));
+        let Some((size, partition)) = sizes.max() else {
+            return;
+        };
+        let Some(mut tail) = live.tail(partition) else {
+            return;
+        };
         let dropped = tail.drop_oldest(size / 8 + 1);
         drop(tail);
         options.metrics.tail_bytes.sub(dropped as i64);
@@ -116,10 +134,21 @@ fn keep_bound(live: &Live) {
 }
 
 /// Follows replay in one partition.
-fn follow(live: &Live, reader: &LogReader, partition: i32, before: &PartitionPosition, now: &PartitionPosition) {
+fn follow(
+    live: &Live,
+    reader: &LogReader,
+    partition: i32,
+    before: &PartitionPosition,
+    now: &PartitionPosition,
+) {
     let metrics = &live.inner.options.metrics;
     if now.epoch != before.epoch {
-        tracing::info!(kafka.partition = partition, kafka.offset = now.next_offset, epoch = now.epoch, "a new log");
+        tracing::info!(
+            kafka.partition = partition,
+            kafka.offset = now.next_offset,
+            epoch = now.epoch,
+            "a new log"
+        );
         if let Some(mut tail) = live.tail(partition) {
             metrics.tail_bytes.sub(tail.bytes() as i64);
             *tail = PartitionTail::starting_at(now.next_offset);
@@ -130,7 +159,9 @@ fn follow(live: &Live, reader: &LogReader, partition: i32, before: &PartitionPos
         }
     } else if now.next_offset != before.next_offset {
         if let Some(mut tail) = live.tail(partition) {
-            metrics.tail_bytes.sub(tail.drop_projected(now.next_offset) as i64);
+            metrics
+                .tail_bytes
+                .sub(tail.drop_projected(now.next_offset) as i64);
         }
         for channel in live.channels_of(partition) {
             channel.projected(now.next_offset);

@@ -44,7 +44,10 @@ pub(crate) enum RingPage {
 impl Ring {
     /// Empty, behind an event at `head`.
     pub(crate) fn starting_after(head: i64) -> Self {
-        Ring { head, ..Default::default() }
+        Ring {
+            head,
+            ..Default::default()
+        }
     }
 
     /// Appends the next event and drops old ones beyond `limit` bytes.
@@ -60,7 +63,12 @@ impl Ring {
 
     /// Drops what replay has committed, but for the newest part of it.
     pub(crate) fn drop_projected(&mut self, next_offset: i64) {
-        while self.bytes > KEEP_PROJECTED_BYTES && self.events.front().is_some_and(|event| event.offset < next_offset) {
+        while self.bytes > KEEP_PROJECTED_BYTES
+            && self
+                .events
+                .front()
+                .is_some_and(|event| event.offset < next_offset)
+        {
             self.pop();
         }
     }
@@ -129,10 +137,20 @@ mod tests {
         for position in 6..=20 {
             ring.push(event(position), 10_000);
         }
-        assert!(matches!(ring.page(9, 1), RingPage::NotHeld), "the bound dropped 6 to 10");
-        let RingPage::Events(events) = ring.page(12, 2_500) else { panic!("held") };
-        assert_eq!(events.iter().map(|event| event.position).collect::<Vec<_>>(), [13, 14]);
-        let RingPage::Events(events) = ring.page(12, 1) else { panic!("held") };
+        assert!(
+            matches!(ring.page(9, 1), RingPage::NotHeld),
+            "the bound dropped 6 to 10"
+        );
+        let RingPage::Events(events) = ring.page(12, 2_500) else {
+            panic!("held")
+        };
+        assert_eq!(
+            events.iter().map(|event| event.position).collect::<Vec<_>>(),
+            [13, 14]
+        );
+        let RingPage::Events(events) = ring.page(12, 1) else {
+            panic!("held")
+        };
         assert_eq!(events.len(), 1, "at least one, however large");
         assert_eq!(ring.event(20).map(|event| event.position), Some(20));
         assert!(ring.event(21).is_none() && ring.event(2).is_none());

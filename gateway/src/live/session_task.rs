@@ -42,7 +42,12 @@ async fn work(live: &Live, channel: &Arc<Channel>) {
     let mut last_flush = Instant::now() - WINDOW;
     let mut told_viewers = (0, Instant::now());
     loop {
-        let deadline = Instant::now() + if channel.viewers() == 0 { IDLE } else { VIEWERS_EVERY };
+        let deadline = Instant::now()
+            + if channel.viewers() == 0 {
+                IDLE
+            } else {
+                VIEWERS_EVERY
+            };
         let woken = timeout_at(deadline, channel.wake.notified()).await.is_ok();
         if !woken && channel.viewers() == 0 && live.retire(channel) {
             return;
@@ -135,7 +140,10 @@ async fn try_take_up(live: &Live, channel: &Arc<Channel>) -> Result<SessionFold,
         .await
         .map_err(|error| ("not_ready", error.to_string()))?;
     if let Some(reason) = snapshot.stopped {
-        return Err(("log_truncated", format!("replay stopped in this session's partition: {reason}")));
+        return Err((
+            "log_truncated",
+            format!("replay stopped in this session's partition: {reason}"),
+        ));
     }
     if live.inner.projected.epoch(channel.partition) != Some(snapshot.epoch) {
         return Err(("not_ready", "a new log is being taken up".into()));
@@ -144,7 +152,9 @@ async fn try_take_up(live: &Live, channel: &Arc<Channel>) -> Result<SessionFold,
     let mut fold = SessionFold::new(channel.session.clone(), snapshot.sequencer, snapshot.next_offset);
     let attached = channel.restart(fold.position(), snapshot.visibility, snapshot.ended);
     loop {
-        let held = live.tail(channel.partition).map(|tail| tail.records_of(&key, fold.next_offset()));
+        let held = live
+            .tail(channel.partition)
+            .map(|tail| tail.records_of(&key, fold.next_offset()));
         match held.unwrap_or(Ok(Vec::new())) {
             Ok(records) => {
                 append_all(live, channel, &mut fold, &records).await?;
@@ -152,9 +162,15 @@ async fn try_take_up(live: &Live, channel: &Arc<Channel>) -> Result<SessionFold,
             }
             Err(start) => {
                 // The bound has dropped records that replay has not committed: they are in Kafka.
-                let mut chunks = live.inner.backfill.read(channel.partition, key.clone(), fold.next_offset());
+                let mut chunks = live
+                    .inner
+                    .backfill
+                    .read(channel.partition, key.clone(), fold.next_offset());
                 while fold.next_offset() < start {
-                    let chunk = tokio::time::timeout(LOG_ANSWERS, chunks.recv()).await.ok().flatten();
+                    let chunk = tokio::time::timeout(LOG_ANSWERS, chunks.recv())
+                        .await
+                        .ok()
+                        .flatten();
                     let chunk = chunk.ok_or(("not_ready", "the log cannot be read".to_owned()))?;
                     append_all(live, channel, &mut fold, &chunk.records).await?;
                     fold.skip_to(chunk.next_offset);
@@ -167,7 +183,10 @@ async fn try_take_up(live: &Live, channel: &Arc<Channel>) -> Result<SessionFold,
         if attached.cursor > position {
             let fields = json!({"from": position + 1, "to": attached.cursor, "reason": "log_truncated"});
             let subscriber = &attached.subscriber;
-            let frame = channel.frames.other(subscriber.format, "gap", subscriber.sub.as_deref(), None, fields);
+            let frame =
+                channel
+                    .frames
+                    .other(subscriber.format, "gap", subscriber.sub.as_deref(), None, fields);
             subscriber.outbox.push_control(&frame);
         }
         (attached.subscriber.fall_back.0)(attached.cursor.min(position));

@@ -46,7 +46,6 @@ pub(crate) struct SubscriptionRequest {
 }
 
 /// Lives as long as the viewer watches; dropping it unsubscribes.
-#[derive(Debug)]
 pub(crate) struct Subscription {
     course: Arc<Course>,
     _stop: DropGuard,
@@ -54,7 +53,6 @@ pub(crate) struct Subscription {
 }
 
 /// What the subscription's catching up needs, and its fall-back from live.
-#[derive(Debug)]
 pub(super) struct Course {
     pub(super) live: Live,
     pub(super) channel: Arc<Channel>,
@@ -96,7 +94,11 @@ impl Subscription {
             }
         });
         tokio::spawn(catch_up::run(course.clone(), request.from));
-        Subscription { course, _stop: stopped.drop_guard(), _viewer: viewer }
+        Subscription {
+            course,
+            _stop: stopped.drop_guard(),
+            _viewer: viewer,
+        }
     }
 }
 

@@ -21,7 +21,11 @@ pub(crate) struct PartitionTail {
 impl PartitionTail {
     /// Empty, and reading begins at `offset`.
     pub(crate) fn starting_at(offset: i64) -> Self {
-        PartitionTail { start: offset, end: offset, ..Default::default() }
+        PartitionTail {
+            start: offset,
+            end: offset,
+            ..Default::default()
+        }
     }
 
     /// Takes the next record. Returns its size; records that were seen before are ignored (a reader that
@@ -40,7 +44,11 @@ impl PartitionTail {
     /// Drops what replay has committed. Returns the bytes that became free.
     pub(crate) fn drop_projected(&mut self, next_offset: i64) -> usize {
         let before = self.bytes;
-        while self.records.front().is_some_and(|record| record.offset < next_offset) {
+        while self
+            .records
+            .front()
+            .is_some_and(|record| record.offset < next_offset)
+        {
             self.pop();
         }
         self.start = self.start.max(next_offset.min(self.end));
@@ -55,7 +63,9 @@ impl PartitionTail {
     }
 
     fn pop(&mut self) -> bool {
-        let Some(record) = self.records.pop_front() else { return false };
+        let Some(record) = self.records.pop_front() else {
+            return false;
+        };
         self.bytes -= size_of_record(&record);
         self.start = record.offset + 1;
         true
@@ -77,7 +87,12 @@ impl PartitionTail {
             return Err(self.start);
         }
         let from = self.records.partition_point(|record| record.offset < offset);
-        Ok(self.records.range(from..).filter(|record| record.key.as_deref() == Some(key)).cloned().collect())
+        Ok(self
+            .records
+            .range(from..)
+            .filter(|record| record.key.as_deref() == Some(key))
+            .cloned()
+            .collect())
     }
 }
 
@@ -103,7 +118,8 @@ mod tests {
     }
 
     fn offsets(tail: &PartitionTail, key: &str, from: i64) -> Result<Vec<i64>, i64> {
-        tail.records_of(key.as_bytes(), from).map(|records| records.iter().map(|record| record.offset).collect())
+        tail.records_of(key.as_bytes(), from)
+            .map(|records| records.iter().map(|record| record.offset).collect())
     }
 
     #[test]
@@ -129,6 +145,10 @@ mod tests {
         assert_eq!(tail.start(), 5);
         assert_eq!(offsets(&tail, "a", 4), Err(5));
         tail.drop_projected(100);
-        assert_eq!((tail.start(), tail.bytes()), (10, 0), "never beyond what was read");
+        assert_eq!(
+            (tail.start(), tail.bytes()),
+            (10, 0),
+            "never beyond what was read"
+        );
     }
 }

@@ -3,7 +3,8 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -21,19 +22,33 @@ const PROTOCOL: &str = "kulti.v1";
 /// The 101 response, and a future of the stream with what the client sent early.
 pub(super) fn accept(
     mut request: Request,
-) -> Result<(Response, impl Future<Output = Result<(TcpStream, Bytes), hyper::Error>> + Send + 'static), Problem> {
+) -> Result<
+    (
+        Response,
+        impl Future<Output = Result<(TcpStream, Bytes), hyper::Error>> + Send + 'static,
+    ),
+    Problem,
+> {
     let headers = request.headers();
-    let refuse = |detail: &str| Problem::new(Code::InvalidParameter, format!("this is a WebSocket: {detail}"));
+    let refuse =
+        |detail: &str| Problem::new(Code::InvalidParameter, format!("this is a WebSocket: {detail}"));
     if request.method() != Method::GET
         || !has_token(headers, &CONNECTION, "upgrade")
         || !has_token(headers, &UPGRADE, "websocket")
     {
-        return Err(refuse("send GET with `Connection: Upgrade` and `Upgrade: websocket`"));
+        return Err(refuse(
+            "send GET with `Connection: Upgrade` and `Upgrade: websocket`",
+        ));
     }
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    if headers
+        .get(SEC_WEBSOCKET_VERSION)
+        .is_none_or(|version| version != "13")
+    {
         return Err(refuse("send `Sec-WebSocket-Version: 13`"));
     }
-    let key = headers.get(SEC_WEBSOCKET_KEY).ok_or_else(|| refuse("`Sec-WebSocket-Key` is missing"))?;
+    let key = headers
+        .get(SEC_WEBSOCKET_KEY)
+        .ok_or_else(|| refuse("`Sec-WebSocket-Key` is missing"))?;
     let accept_key = derive_accept_key(key.as_bytes());
     let offered = has_token(headers, &SEC_WEBSOCKET_PROTOCOL, PROTOCOL);
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
@@ -46,7 +61,9 @@ pub(super) fn accept(
     if offered {
         response = response.header(SEC_WEBSOCKET_PROTOCOL, PROTOCOL);
     }
-    let response = response.body(Body::empty()).map_err(|error| refuse(&error.to_string()))?;
+    let response = response
+        .body(Body::empty())
+        .map_err(|error| refuse(&error.to_string()))?;
     let upgraded = async move {
         let parts = upgrade.await?.downcast::<TokioIo<TcpStream>>();
         // server.rs serves exactly this type, so that frames can be written without a copy or a task.
@@ -57,6 +74,11 @@ pub(super) fn accept(
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
+    let values = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|part| part.trim().eq_ignore_ascii_case(token))
 }

@@ -20,7 +20,11 @@ pub(crate) struct BadMessage {
 }
 
 fn bad(code: &'static str, detail: impl Into<String>) -> BadMessage {
-    BadMessage { code, detail: detail.into(), sub: None }
+    BadMessage {
+        code,
+        detail: detail.into(),
+        sub: None,
+    }
 }
 
 /// A client's message.
@@ -55,7 +59,8 @@ struct Message {
 
 /// Reads a client's message.
 pub(crate) fn parse(text: &str) -> Result<ClientMessage, BadMessage> {
-    let message: Message = serde_json::from_str(text).map_err(|error| bad("bad_message", error.to_string()))?;
+    let message: Message =
+        serde_json::from_str(text).map_err(|error| bad("bad_message", error.to_string()))?;
     let sub = message.sub.clone();
     interpret(message).map_err(|problem| BadMessage { sub, ..problem })
 }
@@ -64,10 +69,16 @@ fn interpret(message: Message) -> Result<ClientMessage, BadMessage> {
     match message.op.as_str() {
         "subscribe" => {
             if message.agent.is_some() {
-                return Err(bad("not_supported", "`agent`: following an agent is not supported yet; name a session"));
+                return Err(bad(
+                    "not_supported",
+                    "`agent`: following an agent is not supported yet; name a session",
+                ));
             }
-            let session = message.session.ok_or_else(|| bad("bad_message", "`session` is missing"))?;
-            let session = SessionId::parse(&session).map_err(|error| bad("bad_message", format!("session: {error}")))?;
+            let session = message
+                .session
+                .ok_or_else(|| bad("bad_message", "`session` is missing"))?;
+            let session = SessionId::parse(&session)
+                .map_err(|error| bad("bad_message", format!("session: {error}")))?;
             Ok(ClientMessage::Subscribe(SubscriptionRequest {
                 sub: message.sub,
                 session,
@@ -78,12 +89,19 @@ fn interpret(message: Message) -> Result<ClientMessage, BadMessage> {
                 format: Format::WebSocket,
             }))
         }
-        "unsubscribe" => Ok(ClientMessage::Unsubscribe { sub: message.sub, session: message.session }),
+        "unsubscribe" => Ok(ClientMessage::Unsubscribe {
+            sub: message.sub,
+            session: message.session,
+        }),
         "ping" => Ok(ClientMessage::Ping { id: message.id }),
-        "seek" | "pause" | "play" | "speed" | "filter" | "chat" | "mark" => {
-            Err(bad("not_supported", format!("`{}` is not supported yet", message.op)))
-        }
-        other => Err(bad("bad_message", format!("op: `{other}` is none of subscribe, unsubscribe, ping"))),
+        "seek" | "pause" | "play" | "speed" | "filter" | "chat" | "mark" => Err(bad(
+            "not_supported",
+            format!("`{}` is not supported yet", message.op),
+        )),
+        other => Err(bad(
+            "bad_message",
+            format!("op: `{other}` is none of subscribe, unsubscribe, ping"),
+        )),
     }
 }
 
@@ -98,20 +116,34 @@ pub(crate) fn parse_from(value: &Value) -> Result<From, BadMessage> {
         Value::String(text) if text == "start" => Ok(From::Start),
         Value::Object(object) if object.contains_key("position") => {
             let position = object["position"].as_i64().filter(|position| *position >= 0);
-            let position = position.ok_or_else(|| bad("bad_message", "from.position is a number from 0 on"))?;
+            let position =
+                position.ok_or_else(|| bad("bad_message", "from.position is a number from 0 on"))?;
             let id = match object.get("id") {
                 None | Some(Value::Null) => None,
                 Some(id) => {
                     let id = id.as_str().unwrap_or_default();
-                    Some(EventId::parse(id).map_err(|error| bad("bad_message", format!("from.id: {error}")))?)
+                    Some(
+                        EventId::parse(id)
+                            .map_err(|error| bad("bad_message", format!("from.id: {error}")))?,
+                    )
                 }
             };
             Ok(From::Position(position, id))
         }
-        Value::Object(object) if ["time", "marker", "event"].iter().any(|key| object.contains_key(*key)) => {
-            Err(bad("not_supported", "from: time, marker and event are not supported yet"))
+        Value::Object(object)
+            if ["time", "marker", "event"]
+                .iter()
+                .any(|key| object.contains_key(*key)) =>
+        {
+            Err(bad(
+                "not_supported",
+                "from: time, marker and event are not supported yet",
+            ))
         }
-        _ => Err(bad("bad_message", "from is \"live\", \"start\" or {\"position\": p}")),
+        _ => Err(bad(
+            "bad_message",
+            "from is \"live\", \"start\" or {\"position\": p}",
+        )),
     }
 }
 
@@ -142,11 +174,17 @@ mod tests {
     #[test]
     fn a_subscription_has_sensible_defaults() {
         let request = subscription(r#"{"op":"subscribe","session":"s1"}"#);
-        assert_eq!((request.from, request.pace, request.filter), (From::Start, Pace::Max, Filter::All));
+        assert_eq!(
+            (request.from, request.pace, request.filter),
+            (From::Start, Pace::Max, Filter::All)
+        );
         let request = subscription(
             r#"{"op":"subscribe","sub":"a","session":"s1","from":{"position":7},"speed":1,"idle_cap_ms":2000,"kinds":["thought"]}"#,
         );
-        assert_eq!((request.from, request.pace), (From::Position(7, None), Pace::Speed(1.0)));
+        assert_eq!(
+            (request.from, request.pace),
+            (From::Position(7, None), Pace::Speed(1.0))
+        );
         assert!(request.filter.matches("thought") && request.filter.matches("session.ended"));
         assert!(!request.filter.matches("usage"));
     }
@@ -158,14 +196,23 @@ mod tests {
             (r#"{"op":"dance"}"#, "bad_message"),
             (r#"{"op":"subscribe"}"#, "bad_message"),
             (r#"{"op":"subscribe","session":"a/b"}"#, "bad_message"),
-            (r#"{"op":"subscribe","session":"s","from":{"position":-1}}"#, "bad_message"),
+            (
+                r#"{"op":"subscribe","session":"s","from":{"position":-1}}"#,
+                "bad_message",
+            ),
             (r#"{"op":"subscribe","session":"s","speed":0}"#, "bad_message"),
-            (r#"{"op":"subscribe","session":"s","speed":{"deadline_s":90}}"#, "not_supported"),
+            (
+                r#"{"op":"subscribe","session":"s","speed":{"deadline_s":90}}"#,
+                "not_supported",
+            ),
             (r#"{"op":"seek","sub":"a"}"#, "not_supported"),
         ];
         for (text, code) in cases {
             assert_eq!(parse(text).unwrap_err().code, code, "{text}");
         }
-        assert_eq!(parse(r#"{"op":"seek","sub":"a"}"#).unwrap_err().sub.as_deref(), Some("a"));
+        assert_eq!(
+            parse(r#"{"op":"seek","sub":"a"}"#).unwrap_err().sub.as_deref(),
+            Some("a")
+        );
     }
 }

@@ -96,7 +96,10 @@ impl Viewer {
             .max_write_buffer_size(64 * 1024)
             .max_message_size(Some(MESSAGE_BYTES))
             .max_frame_size(Some(MESSAGE_BYTES));
-        let side = ReadSide { stream: stream.clone(), outbox: self.outbox.clone() };
+        let side = ReadSide {
+            stream: stream.clone(),
+            outbox: self.outbox.clone(),
+        };
         let mut socket =
             WebSocketStream::from_partially_read(side, received.to_vec(), Role::Server, Some(config)).await;
         let stopping = self.state.lifecycle.stopping();
@@ -148,7 +151,8 @@ impl Viewer {
 
     fn may_speak(&mut self) -> bool {
         let (allowance, at) = self.allowance;
-        let allowance = (allowance + at.elapsed().as_secs_f64() * MESSAGES_PER_SECOND).min(MESSAGE_BURST) - 1.0;
+        let allowance =
+            (allowance + at.elapsed().as_secs_f64() * MESSAGES_PER_SECOND).min(MESSAGE_BURST) - 1.0;
         self.allowance = (allowance, Instant::now());
         allowance >= 0.0
     }
@@ -159,13 +163,16 @@ impl Viewer {
             Ok(ClientMessage::Unsubscribe { sub, session }) => {
                 self.subscriptions.retain(|subscribed, (name, _)| {
                     let named = sub.is_some() && *name == sub;
-                    let meant = session.as_deref().is_some_and(|session| session == subscribed.as_str());
+                    let meant = session
+                        .as_deref()
+                        .is_some_and(|session| session == subscribed.as_str());
                     !(named || meant)
                 });
             }
             Ok(ClientMessage::Ping { id }) => {
                 let fields = id.map_or(json!({}), |id| json!({"id": id}));
-                self.outbox.push_control(&plain(Format::WebSocket, "pong", fields));
+                self.outbox
+                    .push_control(&plain(Format::WebSocket, "pong", fields));
             }
             Err(problem) => self.error(problem.sub, None, problem.code, &problem.detail, false),
         }
@@ -175,11 +182,23 @@ impl Viewer {
         let session = request.session.clone();
         if !self.subscriptions.contains_key(&session) && self.subscriptions.len() >= SUBSCRIPTIONS {
             let detail = format!("a socket takes {SUBSCRIPTIONS} subscriptions");
-            return self.error(request.sub, Some(&session), "too_many_subscriptions", &detail, false);
+            return self.error(
+                request.sub,
+                Some(&session),
+                "too_many_subscriptions",
+                &detail,
+                false,
+            );
         }
         if let Err(problem) = super::check_may_watch(&self.state, &self.reader, &session).await {
             let code = problem.code.as_str();
-            return self.error(request.sub, Some(&session), code, &problem.detail, problem.retry_after.is_some());
+            return self.error(
+                request.sub,
+                Some(&session),
+                code,
+                &problem.detail,
+                problem.retry_after.is_some(),
+            );
         }
         // One subscription per session and socket: a second one takes the first one's place.
         self.subscriptions.remove(&session);
@@ -188,7 +207,14 @@ impl Viewer {
         self.subscriptions.insert(session, (sub, subscription));
     }
 
-    fn error(&self, sub: Option<String>, session: Option<&SessionId>, code: &str, detail: &str, retryable: bool) {
+    fn error(
+        &self,
+        sub: Option<String>,
+        session: Option<&SessionId>,
+        code: &str,
+        detail: &str,
+        retryable: bool,
+    ) {
         let mut fields = json!({"code": code, "detail": detail, "retryable": retryable});
         if let Some(sub) = sub {
             fields["sub"] = sub.into();
@@ -196,7 +222,11 @@ impl Viewer {
         if let Some(session) = session {
             fields["session"] = session.as_str().into();
         }
-        if self.outbox.push_control(&plain(Format::WebSocket, "error", fields)) == Push::Closed {
+        if self
+            .outbox
+            .push_control(&plain(Format::WebSocket, "error", fields))
+            == Push::Closed
+        {
             tracing::debug!("the viewer went before it could be told of {code}");
         }
     }
@@ -215,7 +245,11 @@ struct ReadSide {
 }
 
 impl AsyncRead for ReadSide {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         loop {
             ready!(self.stream.poll_read_ready(context))?;
             match self.stream.try_read(buffer.initialize_unfilled()) {

@@ -65,8 +65,14 @@ pub(crate) async fn stream_session(
     let session = SessionId::parse(&id).map_err(|_| Problem::new(Code::NotFound, "no such session"))?;
     let reader = access::reader(&state, request.headers(), request.extensions()).await?;
     check_may_watch(&state, &reader, &session).await?;
-    let resumed = request.headers().get("last-event-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let resumed = resumed.or(query.last_event_id.clone()).filter(|id| !id.is_empty());
+    let resumed = request
+        .headers()
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
+    let resumed = resumed
+        .or(query.last_event_id.clone())
+        .filter(|id| !id.is_empty());
     let from = starting_point(resumed.as_deref(), query.from.as_deref())?;
     if let (Some(_), From::Position(position, _)) = (&resumed, from)
         && has_all_of_an_ended_session(&state, &session, position).await
@@ -80,24 +86,39 @@ pub(crate) async fn stream_session(
         Ok(speed) => json!(speed),
         Err(_) => json!(speed),
     });
-    let kinds = query.kinds.as_deref().map(|kinds| kinds.split(',').map(|kind| kind.trim().to_owned()));
+    let kinds = query
+        .kinds
+        .as_deref()
+        .map(|kinds| kinds.split(',').map(|kind| kind.trim().to_owned()));
     let request = SubscriptionRequest {
         sub: None,
         session,
         from,
-        pace: speed.map_or(Ok(Pace::Max), |speed| parse_pace(&speed)).map_err(parameter)?,
+        pace: speed
+            .map_or(Ok(Pace::Max), |speed| parse_pace(&speed))
+            .map_err(parameter)?,
         idle_cap: query.idle_cap_ms.map(Duration::from_millis),
-        filter: kinds.map_or(Filter::All, |kinds| Filter::Kinds(Arc::new(kinds.collect::<BTreeSet<_>>()))),
+        filter: kinds.map_or(Filter::All, |kinds| {
+            Filter::Kinds(Arc::new(kinds.collect::<BTreeSet<_>>()))
+        }),
         format: Format::Sse,
     };
     let outbox = Arc::new(Outbox::new(None, state.config.viewer_queue_bytes));
     let subscription = Subscription::start(&state.live, request, outbox.clone());
-    let open = Open { outbox, _subscription: subscription, _permit: permit, state };
+    let open = Open {
+        outbox,
+        _subscription: subscription,
+        _permit: permit,
+        state,
+    };
     let mut response = Response::new(Body::from_stream(frames(open)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
     Ok(response)
 }
 
@@ -107,7 +128,9 @@ fn parameter(problem: super::protocol::BadMessage) -> Problem {
 
 fn starting_point(resumed: Option<&str>, from: Option<&str>) -> Result<From, Problem> {
     let text = resumed.or(from).unwrap_or("start");
-    let value = text.parse::<i64>().map_or_else(|_| Value::from(text), |position| json!({"position": position}));
+    let value = text
+        .parse::<i64>()
+        .map_or_else(|_| Value::from(text), |position| json!({"position": position}));
     parse_from(&value).map_err(parameter)
 }
 
