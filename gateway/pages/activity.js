@@ -37,6 +37,9 @@ export class ActivityPane {
     const items = wanted === "all" ? fold.activity : fold.activity.filter((item) => matches(item, wanted));
     this.list.show(items.slice(-MOST_ROWS));
     this.showPlan(fold);
+  }
+
+  keepPlace() {
     if (this.stuck) this.stream.scrollTop = this.stream.scrollHeight;
   }
 

@@ -26,6 +26,7 @@ export class Screen {
     this.main = null; // the ordinary screen while a program uses the alternate one
     this.state = "text";
     this.sequence = "";
+    this.widest = 0;
     this.version = 0;
   }
 
@@ -158,6 +159,7 @@ export class Screen {
     this.put(line, this.col, char, this.style);
     if (width === 2) this.put(line, this.col + 1, "", this.style);
     this.col += width;
+    if (this.col > this.widest) this.widest = this.col;
   }
 
   put(line, col, char, style) {

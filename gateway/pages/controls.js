@@ -14,6 +14,7 @@ export class Controls {
     nodes.toggle.addEventListener("click", actions.toggle);
     nodes.restart.addEventListener("click", actions.restart);
     nodes.live.addEventListener("click", actions.goLive);
+    nodes.again.addEventListener("click", actions.restart);
     nodes.scrubber.addEventListener("input", () => actions.seek(Number(nodes.scrubber.value)));
     nodes.speed.addEventListener("change", () => actions.setSpeed(nodes.speed.value));
     nodes.pauses.addEventListener("change", () => actions.setSkipPauses(nodes.pauses.checked));
@@ -21,7 +22,7 @@ export class Controls {
     document.addEventListener("keydown", this.onKey);
   }
 
-  /** `view`: {playing, live, over, position, last, elapsed, total, markers, loading} */
+  /** `view`: {playing, live, over, finished, position, last, elapsed, total, markers} */
   show(view) {
     const { nodes } = this;
     const running = view.playing || (view.live && !view.over);
@@ -41,6 +42,7 @@ export class Controls {
     const spoken = `event ${view.position} of ${view.last}, ${clockText(view.elapsed)} of ${clockText(view.total)}`;
     if (nodes.scrubber.getAttribute("aria-valuetext") !== spoken) nodes.scrubber.setAttribute("aria-valuetext", spoken);
     setShown(nodes.live, !view.over && !view.live);
+    setShown(nodes.again, view.finished);
     this.showTicks(view);
   }
 

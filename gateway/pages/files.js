@@ -69,7 +69,12 @@ export class FilesPane {
     } else {
       this.showLines((file.content ?? "").replace(/\n$/, "").split("\n").map((text) => ["", text]));
     }
-    this.view.scrollTop = 0;
+    this.toTop = true;
+  }
+
+  keepPlace() {
+    if (this.toTop) this.view.scrollTop = 0;
+    this.toTop = false;
   }
 
   showLines(lines) {

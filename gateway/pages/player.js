@@ -169,7 +169,7 @@ export class Player {
   }
 
   sliceSeek(until) {
-    if (this.target < this.fold.position) this.goBack(this.target);
+    this.jumpTowards(this.target);
     const unfinished = this.foldTo(this.store.countThrough(this.target), until);
     if (!unfinished) {
       this.target = null;
@@ -217,8 +217,11 @@ export class Player {
     }
   }
 
-  goBack(position) {
+  /** Takes up the checkpoint before this position, unless folding on from here is nearer. */
+  jumpTowards(position) {
     const from = this.checkpoints.filter((checkpoint) => checkpoint.position <= position).at(-1) ?? this.base;
+    const here = this.fold.position;
+    if (here <= position && here >= (from?.position ?? 0)) return;
     this.fold = from ? from.fold.snapshot() : new Fold();
     this.cursor = this.store.countThrough(this.fold.position);
   }

@@ -15,8 +15,11 @@ import { Store } from "./store.js";
 import { TerminalPane } from "./terminal.js";
 import { watchAgent } from "./watch.js";
 
-// While a long session is read in, the panes are brought up to date this often only.
-const BUSY_REDRAW_MS = 150;
+// Drawing the panes gets this share of the time, so that a flood of events leaves the page responsive; less while a long
+// session is read in.
+const DRAWING_SHARE = 0.4;
+const BUSY_DRAWING_SHARE = 0.15;
+const BUSY_REDRAW_MS = 200;
 
 export class SessionPage {
   constructor() {
@@ -42,13 +45,13 @@ export class SessionPage {
     this.activity.onFilter = () => this.redraw();
     this.controls = new Controls(
       {
-        toggle: byId("toggle"), restart: byId("restart"), live: byId("go-live"), scrubber: byId("scrubber"), ticks: byId("ticks"),
+        toggle: byId("toggle"), restart: byId("restart"), live: byId("go-live"), again: byId("again"), scrubber: byId("scrubber"), ticks: byId("ticks"),
         speed: byId("speed"), pauses: byId("pauses"), times: byId("times"), place: byId("place"),
       },
       this.actions(),
     );
     document.addEventListener("visibilitychange", () => this.player?.wake());
-    setUpTabs();
+    setUpTabs(() => this.redraw());
     byId("help-button").addEventListener("click", () => byId("help").showModal());
     byId("help-close").addEventListener("click", () => byId("help").close());
   }
@@ -94,6 +97,7 @@ export class SessionPage {
     });
     this.activity.clear();
     this.drawn = null;
+    this.nextDrawAt = 0;
     this.gapsShown = 0;
     document.body.dataset.state = "ready";
     this.showViewers(row.viewers);
@@ -148,13 +152,13 @@ export class SessionPage {
   }
 
   showFile(path) {
+    showTab("files");
     this.files.choose(path);
-    document.body.dataset.tab = "files";
-    markTab();
   }
 
   redraw() {
     this.drawn = null;
+    this.nextDrawAt = 0;
     this.player?.wake();
   }
 
@@ -168,14 +172,28 @@ export class SessionPage {
     });
     this.showBadge();
     const now = performance.now();
-    if (player.busy && now - (this.drawnAt ?? 0) < BUSY_REDRAW_MS) return;
+    if (now < this.nextDrawAt) {
+      this.drawLater ??= setTimeout(() => this.drawNow(), this.nextDrawAt - now);
+      return;
+    }
     if (player.target !== null || (this.drawn?.fold === fold && this.drawn.version === fold.version)) return;
     this.drawn = { fold, version: fold.version };
-    this.drawnAt = now;
     this.showHead(fold);
     this.terminal.show(fold);
     this.activity.show(fold);
     this.files.show(fold);
+    // Measuring after all changes costs one layout instead of one for each pane.
+    for (const pane of [this.terminal, this.activity, this.files]) pane.keepPlace();
+    const cost = performance.now() - now;
+    const busy = player.busy || !source.caughtUp;
+    // A cheap drawing fits into its frame; only what is dear has to wait for its next turn.
+    if (busy) this.nextDrawAt = now + Math.max(BUSY_REDRAW_MS, cost / BUSY_DRAWING_SHARE);
+    else this.nextDrawAt = cost > 6 ? now + cost / DRAWING_SHARE : 0;
+  }
+
+  drawNow() {
+    this.drawLater = null;
+    this.draw();
   }
 
   showHead(fold) {
@@ -185,9 +203,9 @@ export class SessionPage {
     setText(byId("agent"), name);
     byId("agent").href = `/watch/${encodeURIComponent(row.agent)}`;
     setText(byId("title"), title);
-    const avatar = oneLine(fold.session.agent_avatar ?? row.agent_avatar, 8);
+    const avatar = oneLine(fold.session.agent_avatar ?? row.agent_avatar, 12);
     // An avatar is a sign or a picture's address; foreign pictures are not loaded.
-    setText(byId("avatar"), avatar && !/[/:.]/.test(avatar) ? avatar : [...name][0]?.toUpperCase() ?? "?");
+    setText(byId("avatar"), /^[^\u0020-\u007e]+$/.test(avatar) ? avatar : [...name][0]?.toUpperCase() ?? "?");
     const status = fold.status ? [fold.status.status, fold.status.detail].filter(Boolean).join(" · ") : "";
     setText(byId("status"), fold.ended ? `ended: ${fold.ended.reason}` : status);
     const usage = fold.usage.session ?? fold.usage;
@@ -202,7 +220,7 @@ export class SessionPage {
     const badge = byId("badge");
     let [state, text] = ["live", "Live"];
     if (!this.source.caughtUp && this.store.length === 0) [state, text] = ["loading", "Loading"];
-    else if (player.mode === "live" && player.over) [state, text] = ["over", "Not live · ended"];
+    else if (player.finished) [state, text] = ["over", "Not live · ended"];
     else if (player.mode === "live" && player.busy) [state, text] = ["loading", "Catching up"];
     else if (player.mode !== "live") [state, text] = ["replay", player.over ? "Replay" : "Rewound"];
     badge.dataset.state = state;
@@ -216,18 +234,18 @@ export class SessionPage {
 }
 
 /** On a narrow screen one pane shows at a time. */
-function setUpTabs() {
-  document.body.dataset.tab = "terminal";
+function setUpTabs(onChange) {
   for (const button of byId("tabs").children) {
     button.addEventListener("click", () => {
-      document.body.dataset.tab = button.dataset.tab;
-      markTab();
+      showTab(button.dataset.tab);
+      onChange();
     });
   }
-  markTab();
+  showTab("terminal");
 }
 
-function markTab() {
+function showTab(name) {
+  document.body.dataset.tab = name;
   for (const button of byId("tabs").children) {
     button.setAttribute("aria-pressed", String(button.dataset.tab === document.body.dataset.tab));
   }
@@ -236,6 +254,8 @@ function markTab() {
 /** Instead of the workspace: a sentence, and what can be done. */
 export function showMessage(title, ...content) {
   document.body.dataset.state = "message";
+  document.title = `${title} · Kulti`;
+  setText(byId("title"), "Kulti");
   byId("message").replaceChildren(el("h2", { textContent: title }), ...content);
 }
 

@@ -3,6 +3,12 @@
 import { FLAGS } from "./sgr.js";
 import { el, setShown, setText } from "./dom.js";
 
+const SMALLEST_TYPE = 7.5;
+const LARGEST_TYPE = 15;
+const CELL_WIDTH = 0.605; // of the type size, in the widest of the usual monospaced faces
+const NARROWEST_GUESS = 72;
+const WIDEST_GUESS = 120;
+
 export class TerminalPane {
   constructor({ screen, title, chooser }) {
     this.screenNode = screen;
@@ -60,8 +66,10 @@ export class TerminalPane {
   }
 
   showScreen(screen) {
-    if (this.cols !== screen.cols) {
-      this.cols = screen.cols;
+    // A terminal that never told its size is as wide as what it printed.
+    const cols = screen.cols || Math.min(WIDEST_GUESS, Math.max(NARROWEST_GUESS, screen.widest));
+    if (this.cols !== cols) {
+      this.cols = cols;
       this.screenNode.classList.toggle("wrap", screen.cols === 0);
       this.fit();
     }
@@ -88,6 +96,9 @@ export class TerminalPane {
       row.version = line.version;
       row.node.replaceChildren(...runsOf(line));
     }
+  }
+
+  keepPlace() {
     if (this.stuck) this.screenNode.scrollTop = this.screenNode.scrollHeight;
   }
 
@@ -95,9 +106,9 @@ export class TerminalPane {
   fit() {
     const width = this.screenNode.clientWidth - 24;
     if (width <= 0) return;
-    const size = this.cols ? Math.max(7.5, Math.min(13.5, width / this.cols / 0.605)) : 13;
+    const size = Math.max(SMALLEST_TYPE, Math.min(LARGEST_TYPE, width / (this.cols ?? NARROWEST_GUESS) / CELL_WIDTH));
     this.screenNode.style.setProperty("--terminal-size", `${size.toFixed(2)}px`);
-    if (this.stuck) this.screenNode.scrollTop = this.screenNode.scrollHeight;
+    this.keepPlace();
   }
 }
 

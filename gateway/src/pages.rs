@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 use axum::Router;
 use axum::extract::Path;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -41,8 +42,14 @@ impl PageFile {
     fn new(name: &'static str, content_type: &'static str, body: &'static [u8]) -> Self {
         let digest = Sha256::digest(body);
         let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let etag = HeaderValue::from_str(&format!("\"{hex}\"")).expect("hex digits in quotes are a header value");
-        Self { name, content_type, body, etag }
+        let etag =
+            HeaderValue::from_str(&format!("\"{hex}\"")).expect("hex digits in quotes are a header value");
+        Self {
+            name,
+            content_type,
+            body,
+            etag,
+        }
     }
 }
 
@@ -131,12 +138,15 @@ fn serve_file(file: &PageFile, request_headers: &HeaderMap) -> Response {
 
 /// `If-None-Match` by weak comparison: proxies that compress turn a strong tag into a weak one.
 fn is_known_to_client(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(',')).any(
-        |candidate| {
+    headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .any(|candidate| {
             let candidate = candidate.trim();
             candidate == "*" || candidate.trim_start_matches("W/").as_bytes() == etag.as_bytes()
-        },
-    )
+        })
 }
 
 #[cfg(test)]
@@ -153,7 +163,10 @@ mod tests {
         if let Some(etag) = if_none_match {
             request = request.header(IF_NONE_MATCH, etag);
         }
-        routes::<()>().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+        routes::<()>()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap()
     }
 
     async fn body_text(response: Response) -> String {
@@ -162,10 +175,19 @@ mod tests {
 
     #[tokio::test]
     async fn every_page_forbids_inline_code_and_foreign_origins() {
-        for path in ["/", "/watch/nex", "/s/0198", "/assets/session.js", "/assets/base.css"] {
+        for path in [
+            "/",
+            "/watch/nex",
+            "/s/0198",
+            "/assets/session.js",
+            "/assets/base.css",
+        ] {
             let response = fetch(path, None).await;
             assert_eq!(response.status(), StatusCode::OK, "{path}");
-            let policy = response.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+            let policy = response.headers()[CONTENT_SECURITY_POLICY]
+                .to_str()
+                .unwrap()
+                .to_owned();
             assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
             assert!(!policy.contains("unsafe"), "{path}: {policy}");
             assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
@@ -181,28 +203,44 @@ mod tests {
             assert_eq!(again.status(), StatusCode::NOT_MODIFIED, "{candidate}");
             assert!(body_text(again).await.is_empty());
         }
-        assert_eq!(fetch("/assets/session.js", Some("\"other\"")).await.status(), StatusCode::OK);
+        assert_eq!(
+            fetch("/assets/session.js", Some("\"other\"")).await.status(),
+            StatusCode::OK
+        );
     }
 
     #[tokio::test]
     async fn only_embedded_files_are_assets() {
-        for path in ["/assets/none.js", "/assets/..%2Fsrc%2Fpages.rs", "/assets/home.html"] {
+        for path in [
+            "/assets/none.js",
+            "/assets/..%2Fsrc%2Fpages.rs",
+            "/assets/home.html",
+        ] {
             assert_eq!(fetch(path, None).await.status(), StatusCode::NOT_FOUND, "{path}");
         }
     }
 
     #[tokio::test]
     async fn whatever_a_page_or_a_script_loads_is_embedded() {
-        let mut texts = vec![body_text(fetch("/", None).await).await, body_text(fetch("/s/x", None).await).await];
+        let mut texts = vec![
+            body_text(fetch("/", None).await).await,
+            body_text(fetch("/s/x", None).await).await,
+        ];
         for file in ASSETS.iter() {
             texts.push(String::from_utf8(file.body.to_vec()).unwrap());
         }
         for text in &texts {
-            assert!(!text.contains("innerHTML"), "text of events must never become markup");
+            assert!(
+                !text.contains("innerHTML"),
+                "text of events must never become markup"
+            );
             for part in text.split(['"', '\'']) {
                 let name = part.strip_prefix("/assets/").or_else(|| part.strip_prefix("./"));
                 if let Some(name) = name.filter(|name| name.contains('.')) {
-                    assert!(ASSETS.iter().any(|file| file.name == name), "{name} is loaded but not embedded");
+                    assert!(
+                        ASSETS.iter().any(|file| file.name == name),
+                        "{name} is loaded but not embedded"
+                    );
                 }
             }
         }
