@@ -21,6 +21,13 @@ container_start() {
   compose up -d --wait "$1" || die "docker compose could not start $1 (see above)"
 }
 
+# In one go: two `compose up` at once would both make the network.
+start_both() {
+  container_running kafka >/dev/null || port_choose kafka 19092
+  container_running postgres >/dev/null || port_choose postgres 15432
+  compose up -d --wait || die "docker compose could not start the servers (see above)"
+}
+
 kafka_running() { container_running kafka; }
 kafka_start() { container_start kafka 19092; }
 kafka_stop() { compose stop kafka; }
