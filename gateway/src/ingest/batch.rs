@@ -1,12 +1,13 @@
 //! Writes the events of one request to the log: schema, owner, quota, Kafka; one result for each.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use kulti_pipeline::{OutRecord, SendError};
 use kulti_schemas::{EncodeError, EventId, SessionId, encode_record};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::event::{ParsedEvent, Refusal};
 use crate::access::Writer;
@@ -165,7 +166,15 @@ pub(crate) fn encode(parsed: ParsedEvent) -> Result<EncodedEvent, Refusal> {
         }
         Err(error) => {
             let problem = match error {
-                EncodeError::Data(error) => Problem::field(Code::InvalidField, error.field, error.detail),
+                EncodeError::Data(error) => {
+                    let is_missing = lacks_member(event.data.get(), &error.field);
+                    let code = if is_missing {
+                        Code::MissingField
+                    } else {
+                        Code::InvalidField
+                    };
+                    Problem::field(code, error.field, error.detail)
+                }
                 EncodeError::Avro(detail) => {
                     tracing::error!(
                         event.kind = event.kind.name(),
@@ -185,6 +194,15 @@ pub(crate) fn encode(parsed: ParsedEvent) -> Result<EncodedEvent, Refusal> {
                 problem,
             })
         }
+    }
+}
+
+/// Says whether what the schema objects to is that a member of the data is not there.
+fn lacks_member(data: &str, field: &str) -> bool {
+    let members: Result<BTreeMap<String, &RawValue>, _> = serde_json::from_str(data);
+    match (field.strip_prefix("data."), members) {
+        (Some(name), Ok(members)) => !name.contains(['.', '[']) && !members.contains_key(name),
+        _ => false,
     }
 }
 
