@@ -61,6 +61,10 @@ pub(crate) fn fields_of<'a>(plan: &Plan, data: &'a RawValue) -> Result<Vec<(bool
     for (name, value) in members {
         let text = value.get();
         let Some(index) = plan.fields.iter().position(|field| field.name == name) else {
+            if name.contains('\0') {
+                // Avro's C library, and with it kcat, would end the name there.
+                return Err(wrong("data", "a name may not hold \\u0000"));
+            }
             let tidied = json_text::tidy(text).map_err(|detail| wrong_member(&name, detail))?;
             extra.push((name, tidied));
             continue;
@@ -120,31 +124,52 @@ pub(crate) fn data_from(plan: &Plan, mut slots: Vec<Slot<'static>>) -> Result<Bo
     let Some(Slot::Map(extra)) = slots.pop() else {
         return Err(NotData);
     };
+    let extra = extra_from(extra)?;
     let mut members = Vec::with_capacity(slots.len() + extra.len());
-    let mut parsed = Vec::with_capacity(extra.len());
-    for (name, text) in extra {
-        parsed.push((name, json_text::parse(text.into_owned()).map_err(|_| NotData)?));
-    }
     for (field, slot) in plan.fields.iter().zip(slots) {
-        if !parsed.is_empty() && parsed.iter().any(|(name, _)| *name == field.name) {
+        let Some((name, value)) = member_from(plan, field, slot)? else {
+            continue;
+        };
+        if is_in(&extra, &field.name) || is_in(&extra, name) {
             continue;
         }
-        if let Some((name, value)) = member_from(field, slot)? {
-            members.push((Cow::Borrowed(name), value));
+        if members.iter().any(|(other, _)| other == name) {
+            return Err(NotData);
         }
+        members.push((Cow::Borrowed(name), value));
     }
-    members.extend(parsed.into_iter().map(|(name, json)| (name, Member::Json(json))));
-    // Foreign producers may say something twice.
-    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
-    names.sort_unstable();
-    if names.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(NotData);
-    }
+    members.extend(extra.into_iter().map(|(name, json)| (name, Member::Json(json))));
     serde_json::value::to_raw_value(&Object(&members)).map_err(|_| NotData)
 }
 
-fn member_from<'a>(field: &'a Field, slot: Slot<'static>) -> Result<Option<(&'a str, Member)>, NotData> {
-    let name = field.name.as_str();
+type Extra = Vec<(Cow<'static, str>, Box<RawValue>)>;
+
+/// Sorted by name, which our encoder has done already.
+fn extra_from(texts: Vec<(Cow<'static, str>, Cow<'static, str>)>) -> Result<Extra, NotData> {
+    let mut extra = Vec::with_capacity(texts.len());
+    for (name, text) in texts {
+        extra.push((name, json_text::parse(text.into_owned()).map_err(|_| NotData)?));
+    }
+    extra.sort_by(|a, b| a.0.cmp(&b.0));
+    match extra.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        true => Err(NotData),
+        false => Ok(extra),
+    }
+}
+
+fn is_in(extra: &Extra, name: &str) -> bool {
+    !extra.is_empty()
+        && extra
+            .binary_search_by(|(other, _)| other.as_ref().cmp(name))
+            .is_ok()
+}
+
+fn member_from<'a>(
+    plan: &'a Plan,
+    field: &'a Field,
+    slot: Slot<'static>,
+) -> Result<Option<(&'a str, Member)>, NotData> {
+    let mut name = field.name.as_str();
     let value = match (field.holds, slot) {
         (_, Slot::Absent) => return Ok(None),
         (Holds::Json, Slot::Text(text)) => {
@@ -154,8 +179,12 @@ fn member_from<'a>(field: &'a Field, slot: Slot<'static>) -> Result<Option<(&'a 
             Ok(text) => Member::Slot(Slot::Text(Cow::Owned(text))),
             // Not what our encoder writes, but bytes are bytes: readers get them all the same.
             Err(not_text) => {
-                let base64 = STANDARD.encode(not_text.as_bytes());
-                return Ok(Some(("base64", Member::Slot(Slot::Text(Cow::Owned(base64))))));
+                let as_base64 = plan
+                    .fields
+                    .iter()
+                    .find(|field| field.holds == Holds::BytesOfBase64);
+                name = &as_base64.ok_or(NotData)?.name;
+                Member::Slot(Slot::Text(Cow::Owned(STANDARD.encode(not_text.as_bytes()))))
             }
         },
         (Holds::BytesOfBase64, Slot::Bytes(bytes)) => {

@@ -46,12 +46,8 @@ impl<'de> Deserialize<'de> for Name<'de> {
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
                 Ok(Name(Cow::Borrowed(text)))
             }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Name<'de>, E> {
-                match text.contains('\0') {
-                    // Avro's C library, and with it kcat, ends the name there.
-                    true => Err(E::custom("a name may not hold \\u0000")),
-                    false => Ok(Name(Cow::Owned(text.to_owned()))),
-                }
+            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
             }
         }
         deserializer.deserialize_str(NameVisitor)
