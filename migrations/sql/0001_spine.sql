@@ -28,7 +28,8 @@ create table sessions (
     status          text,                        -- the agent's own word (status.changed), not live/quiet/ended
     partition       int not null,                -- of the log: for sweeps, and for what a new epoch concerns
     position        bigint not null,             -- the last event's
-    last_event_id   uuid not null,               -- that event's id: a timeout's id is derived from it
+    last_event_id   uuid not null,               -- that event's id
+    agent_event_id  uuid,                        -- the agent's last event: a timeout's id is derived from it, and is its cause
     clock           timestamptz not null,        -- c(n) of the last event (design: the session's clock)
     started_at      timestamptz not null,        -- c(1)
     received_at     timestamptz not null,        -- ingest time of the last event: quiet and timeout are measured from it

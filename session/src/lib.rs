@@ -2,6 +2,8 @@
 
 mod clock;
 mod sequencer;
+mod usage;
 
 pub use clock::session_clock;
 pub use sequencer::{Decision, SEQUENCER_IDS, Sequencer};
+pub use usage::{Amounts, Usage};

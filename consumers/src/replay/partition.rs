@@ -1,0 +1,248 @@
+//! One partition's memory between batches, and what a batch does with it.
+//!
+//! What is remembered is what the rows say; it may run ahead of them only until the transaction ends, and the runner
+//! drops all of it when that one is not committed.
+
+use std::collections::{HashMap, HashSet};
+
+use kulti_schemas::{Event, EventId, SessionId};
+use kulti_session::{Decision, SEQUENCER_IDS, Sequencer, Usage};
+use sqlx::PgConnection;
+
+use super::events::EventRows;
+use super::metrics::ReplayMetrics;
+use super::sessions::SessionChange;
+use super::store;
+
+/// Rough bytes of a remembered session without its ids, and of one id.
+const SESSION_BYTES: usize = 600;
+const ID_BYTES: usize = 28;
+
+/// What replay remembers of one partition: the sessions used last.
+pub struct PartitionState {
+    partition: i32,
+    sessions: HashMap<SessionId, SessionState>,
+    limit_bytes: usize,
+    batches: u64,
+}
+
+/// One session, as its rows say.
+#[derive(Debug, Default)]
+pub(super) struct SessionState {
+    pub(super) sequencer: Sequencer,
+    pub(super) usage: Usage,
+    pub(super) ended: bool,
+    /// The agent's last event.
+    pub(super) agent_event_id: Option<EventId>,
+    /// When it was used last, in batches.
+    used: u64,
+}
+
+/// One session's part of a batch.
+struct Part {
+    id: SessionId,
+    state: SessionState,
+    change: SessionChange,
+    /// Of the events.
+    indexes: Vec<usize>,
+    /// The ids that the window of the sequencer does not decide, and whether the rows or this batch have them;
+    /// empty if there are none.
+    asked: HashSet<EventId>,
+    known: HashSet<EventId>,
+}
+
+impl PartitionState {
+    pub(super) fn new(partition: i32, limit_bytes: usize) -> Self {
+        PartitionState { partition, sessions: HashMap::new(), limit_bytes, batches: 0 }
+    }
+
+    /// Decides which of these are events, numbers them, and writes them and their sessions.
+    pub(super) async fn apply(
+        &mut self,
+        events: Vec<Event>,
+        connection: &mut PgConnection,
+        metrics: &ReplayMetrics,
+    ) -> sqlx::Result<()> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.batches += 1;
+        let (mut parts, part_of) = self.take_parts(&events);
+        self.load_missing(&mut parts, connection, metrics).await?;
+        look_up(&mut parts, &events, connection, metrics).await?;
+
+        let mut rows = EventRows::for_events(&events);
+        for (event, part) in events.iter().zip(part_of) {
+            let part = &mut parts[part];
+            if !part.is_new(event.meta.event_id) {
+                continue;
+            }
+            let (position, clock) = part.state.sequencer.accept(&event.meta);
+            rows.push(event, position, clock);
+            part.change.note(&mut part.state, event, position, clock);
+        }
+        let written = rows.rows();
+        metrics.events.inc_by(written);
+        metrics.copies.inc_by(events.len() as u64 - written);
+        if written > 0 {
+            store::copy_events(connection, rows).await?;
+            let changes: Vec<_> = parts
+                .iter()
+                .filter(|part| part.change.touched())
+                .map(|part| (&part.id, &part.change, &part.state))
+                .collect();
+            store::write_sessions(connection, self.partition, &changes).await?;
+        }
+        self.put_back(parts);
+        Ok(())
+    }
+
+    /// The sessions of a batch, taken out of memory, and the part that each event belongs to.
+    fn take_parts(&mut self, events: &[Event]) -> (Vec<Part>, Vec<usize>) {
+        let mut parts: Vec<Part> = Vec::new();
+        let mut part_of_session: HashMap<&SessionId, usize> = HashMap::new();
+        let mut part_of = Vec::with_capacity(events.len());
+        for (index, event) in events.iter().enumerate() {
+            let id = &event.meta.session_id;
+            let part = *part_of_session.entry(id).or_insert_with(|| {
+                parts.push(Part {
+                    id: id.clone(),
+                    state: SessionState::default(),
+                    change: SessionChange::default(),
+                    indexes: Vec::new(),
+                    asked: HashSet::new(),
+                    known: HashSet::new(),
+                });
+                parts.len() - 1
+            });
+            parts[part].indexes.push(index);
+            part_of.push(part);
+        }
+        (parts, part_of)
+    }
+
+    /// From memory, and for all that are not there from the rows in one query.
+    async fn load_missing(
+        &mut self,
+        parts: &mut [Part],
+        connection: &mut PgConnection,
+        metrics: &ReplayMetrics,
+    ) -> sqlx::Result<()> {
+        let mut missing: HashMap<String, usize> = HashMap::new();
+        for (index, part) in parts.iter_mut().enumerate() {
+            match self.sessions.remove(&part.id) {
+                Some(state) => part.state = state,
+                None => {
+                    missing.insert(part.id.as_str().to_owned(), index);
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<&str> = missing.keys().map(String::as_str).collect();
+        for (id, state) in store::load_sessions(connection, &ids).await? {
+            metrics.sessions_loaded.inc();
+            if let Some(index) = missing.get(&id) {
+                parts[*index].state = state;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_back(&mut self, parts: Vec<Part>) {
+        for mut part in parts {
+            part.state.used = self.batches;
+            self.sessions.insert(part.id, part.state);
+        }
+        self.forget_what_is_too_much();
+    }
+
+    /// Down to three quarters, the longest unused first, so that it need not be done for every batch.
+    fn forget_what_is_too_much(&mut self) {
+        let mut bytes: usize = self.sessions.values().map(SessionState::bytes).sum();
+        if bytes <= self.limit_bytes {
+            return;
+        }
+        let mut by_use: Vec<(u64, SessionId)> =
+            self.sessions.iter().map(|(id, state)| (state.used, id.clone())).collect();
+        by_use.sort_unstable();
+        for (_, id) in by_use {
+            if bytes <= self.limit_bytes / 4 * 3 {
+                return;
+            }
+            if let Some(state) = self.sessions.remove(&id) {
+                bytes -= state.bytes();
+            }
+        }
+    }
+}
+
+impl SessionState {
+    pub(super) fn resumed(
+        sequencer: Sequencer,
+        usage: Usage,
+        ended: bool,
+        agent_event_id: Option<EventId>,
+    ) -> Self {
+        SessionState { sequencer, usage, ended, agent_event_id, used: 0 }
+    }
+
+    fn bytes(&self) -> usize {
+        let ids = usize::try_from(self.sequencer.position()).unwrap_or(usize::MAX).min(SEQUENCER_IDS);
+        SESSION_BYTES + ids * ID_BYTES
+    }
+}
+
+impl Part {
+    /// True for the first record of an id.
+    fn is_new(&mut self, id: EventId) -> bool {
+        match self.state.sequencer.decide(id) {
+            Decision::Copy => return false,
+            Decision::New => {}
+            Decision::LookUp if self.known.contains(&id) => return false,
+            Decision::LookUp => {}
+        }
+        if self.asked.contains(&id) {
+            self.known.insert(id);
+        }
+        true
+    }
+}
+
+/// Asks the rows, in one query, for the ids that the sequencers will not be able to tell.
+async fn look_up(
+    parts: &mut [Part],
+    events: &[Event],
+    connection: &mut PgConnection,
+    metrics: &ReplayMetrics,
+) -> sqlx::Result<()> {
+    let mut sessions = Vec::new();
+    let mut ids = Vec::new();
+    let mut part_of_session: HashMap<String, usize> = HashMap::new();
+    for (index, part) in parts.iter_mut().enumerate() {
+        let metas = part.indexes.iter().map(|index| &events[*index].meta);
+        let asked = part.state.sequencer.look_ups(metas);
+        if asked.is_empty() {
+            continue;
+        }
+        part_of_session.insert(part.id.as_str().to_owned(), index);
+        for id in asked {
+            if part.asked.insert(id) {
+                sessions.push(part.id.as_str());
+                ids.push(id.uuid());
+            }
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    metrics.look_ups.inc_by(ids.len() as u64);
+    let found = store::known_events(connection, &sessions, &ids).await?;
+    for (session, id) in found {
+        if let Some(index) = part_of_session.get(&session) {
+            parts[*index].known.insert(id);
+        }
+    }
+    Ok(())
+}
