@@ -52,6 +52,15 @@ impl KafkaConfig {
     }
 }
 
+/// Sets what `[kafka.properties]` may override.
+pub(crate) fn set_unless_configured(client: &mut ClientConfig, defaults: &[(&str, &str)]) {
+    for (name, value) in defaults {
+        if client.get(name).is_none() {
+            client.set(*name, *value);
+        }
+    }
+}
+
 /// Properties by name only: some are passwords.
 impl fmt::Debug for KafkaConfig {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use kulti_pipeline::config::KafkaConfig;
 use kulti_pipeline::{LogProducer, OutRecord, PipelineMetrics, topics};
 use kulti_schemas::{Event, Topic, encode_record};
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use uuid::Uuid;
 
 use crate::TestStack;
 
-const DELETE_LIMIT: Duration = Duration::from_secs(10);
+const ADMIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// The topics under a random prefix; deleted on drop.
 pub struct TestTopics {
@@ -66,15 +66,20 @@ impl TestTopics {
             result.expect("an acknowledged record");
         }
     }
-    /// Deletes the session topic and makes it anew, empty.
+    /// Deletes the session topic and makes it anew, empty, as fast as the broker lets: in a few milliseconds.
     ///
     /// # Panics
     /// If the broker refuses.
     pub async fn recreate(&self) {
-        delete(&self.config, &[&self.session_events()]).await;
+        let name = self.session_events();
+        let admin = admin_client(&self.config);
+        let topic = NewTopic::new(&name, self.config.partitions, TopicReplication::Fixed(self.config.replication))
+            .set("max.message.bytes", "2097152");
+        delete(&admin, &[&name]).await;
         // The name is free only when the controller has let go of it.
         crate::wait_until("the topic can be made anew", async || {
-            topics::ensure_topics(&self.config).await.is_ok()
+            let results = admin.create_topics([&topic], &admin_options()).await.expect("the broker's answer");
+            results.iter().all(Result::is_ok)
         })
         .await;
     }
@@ -87,7 +92,7 @@ impl Drop for TestTopics {
         let deleted = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {
-                runtime.block_on(delete(&config, &[&names[0], &names[1]]));
+                runtime.block_on(delete(&admin_client(&config), &[&names[0], &names[1]]));
             }
         });
         if deleted.join().is_err() {
@@ -96,11 +101,16 @@ impl Drop for TestTopics {
     }
 }
 
-async fn delete(config: &KafkaConfig, names: &[&str]) {
-    let admin: AdminClient<DefaultClientContext> = config.client_config().create().expect("an admin client");
-    let options =
-        AdminOptions::new().request_timeout(Some(DELETE_LIMIT)).operation_timeout(Some(DELETE_LIMIT));
-    admin.delete_topics(names, &options).await.expect("an answer to the deletion of topics");
+async fn delete(admin: &AdminClient<DefaultClientContext>, names: &[&str]) {
+    admin.delete_topics(names, &admin_options()).await.expect("an answer to the deletion of topics");
+}
+
+fn admin_client(config: &KafkaConfig) -> AdminClient<DefaultClientContext> {
+    config.client_config().create().expect("an admin client")
+}
+
+fn admin_options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ADMIN_LIMIT)).operation_timeout(Some(ADMIN_LIMIT))
 }
 
 fn test_config(partitions: i32) -> KafkaConfig {

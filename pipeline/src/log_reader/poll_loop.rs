@@ -16,7 +16,7 @@ use super::signals::{Seek, Signals};
 use super::{Batch, LogReaderEvent};
 use crate::Record;
 use crate::client_watch::ClientWatch;
-use crate::config::KafkaConfig;
+use crate::config::{KafkaConfig, set_unless_configured};
 
 const BATCH_RECORDS: usize = 1_000;
 const BATCH_BYTES: usize = 1 << 20;
@@ -80,7 +80,11 @@ impl PollLoop {
     }
 
     fn turn(&mut self) -> Result<(), Stopped> {
-        let limit = if self.ready.is_empty() { IDLE } else { Duration::ZERO };
+        let limit = if self.ready.is_empty() {
+            IDLE
+        } else {
+            Duration::ZERO
+        };
         let work = self.signals.wait(limit);
         if work.stopped {
             return Err(Stopped);
@@ -117,7 +121,9 @@ impl PollLoop {
             .copied()
             .collect();
         for partition in turn_order {
-            let Some(queue) = self.queues.get(&partition) else { continue };
+            let Some(queue) = self.queues.get(&partition) else {
+                continue;
+            };
             self.last_served = partition;
             loop {
                 if self.batch.len() >= BATCH_RECORDS || self.batch_bytes >= BATCH_BYTES {
@@ -159,7 +165,11 @@ impl PollLoop {
         }
         let detail = format!("the topic {} was deleted and made anew", self.topic);
         for partition in self.queues.keys().copied().collect::<Vec<_>>() {
-            self.tell(LogReaderEvent::PartitionError { partition, detail: detail.clone(), truncated: true })?;
+            self.tell(LogReaderEvent::PartitionError {
+                partition,
+                detail: detail.clone(),
+                truncated: true,
+            })?;
         }
         Ok(())
     }
@@ -169,7 +179,11 @@ impl PollLoop {
             error.rdkafka_error_code(),
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
         );
-        self.tell(LogReaderEvent::PartitionError { partition, detail: error.to_string(), truncated })
+        self.tell(LogReaderEvent::PartitionError {
+            partition,
+            detail: error.to_string(),
+            truncated,
+        })
     }
 
     fn start_anew(&mut self, seek: Seek) -> Result<(), Stopped> {
@@ -177,7 +191,11 @@ impl PollLoop {
         if let Err(error) = self.assign_anew(seek) {
             let detail = format!("cannot start anew at offset {}: {error}", seek.offset);
             let partition = seek.partition;
-            return self.tell(LogReaderEvent::PartitionError { partition, detail, truncated: false });
+            return self.tell(LogReaderEvent::PartitionError {
+                partition,
+                detail,
+                truncated: false,
+            });
         }
         Ok(())
     }
@@ -185,7 +203,12 @@ impl PollLoop {
     fn assign_anew(&mut self, seek: Seek) -> anyhow::Result<()> {
         let mut partition = TopicPartitionList::new();
         partition.add_partition(&self.topic, seek.partition);
-        if self.consumer.assignment()?.find_partition(&self.topic, seek.partition).is_some() {
+        if self
+            .consumer
+            .assignment()?
+            .find_partition(&self.topic, seek.partition)
+            .is_some()
+        {
             self.consumer.incremental_unassign(&partition)?;
         }
         self.split_queue(seek.partition)?;
@@ -209,7 +232,12 @@ impl PollLoop {
     }
 
     fn tell(&self, event: LogReaderEvent) -> Result<(), Stopped> {
-        self.batches.blocking_send(Batch { event, seeks_done: self.seeks_done }).map_err(|_| Stopped)
+        self.batches
+            .blocking_send(Batch {
+                event,
+                seeks_done: self.seeks_done,
+            })
+            .map_err(|_| Stopped)
     }
 }
 
@@ -221,18 +249,23 @@ fn create_consumer(
     // The limit holds for each partition's queue.
     let queued_kbytes = (QUEUED_KBYTES / partitions.max(1)).max(128);
     let mut client = config.client_config();
+    set_unless_configured(
+        &mut client,
+        &[
+            ("fetch.wait.max.ms", "10"),
+            ("fetch.error.backoff.ms", "50"),
+            ("fetch.max.bytes", "8388608"),
+            // After a full queue it would otherwise not look again for a second.
+            ("fetch.queue.backoff.ms", "5"),
+            ("queued.max.messages.kbytes", &queued_kbytes.to_string()),
+        ],
+    );
     client
         // librdkafka wants a name even where no group is joined and nothing is committed.
         .set("group.id", format!("{}log-reader", config.topic_prefix))
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "error")
-        .set("fetch.wait.max.ms", "10")
-        .set("fetch.error.backoff.ms", "50")
-        .set("fetch.max.bytes", (8 << 20).to_string())
-        // After a full queue it would otherwise not look again for a second.
-        .set("fetch.queue.backoff.ms", "5")
-        .set("queued.max.messages.kbytes", queued_kbytes.to_string());
+        .set("auto.offset.reset", "error");
     ClientWatch::prepare(&mut client);
     Ok(client.create_with_context(ClientWatch::new(topic))?)
 }

@@ -27,7 +27,10 @@ impl LogProbe {
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "10")
             .create()?;
-        Ok(LogProbe { topic: topic.to_owned(), consumer })
+        Ok(LogProbe {
+            topic: topic.to_owned(),
+            consumer,
+        })
     }
 
     /// First offset, and the next record's.

@@ -49,7 +49,11 @@ impl Signals {
         state.seeks_asked += 1;
         let number = state.seeks_asked;
         state.last_seek.insert(partition, number);
-        state.seeks.push(Seek { number, partition, offset });
+        state.seeks.push(Seek {
+            number,
+            partition,
+            offset,
+        });
         drop(state);
         self.changed.notify_one();
     }

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
-use rdkafka::ClientContext;
 use tokio::sync::oneshot;
 
 use super::SendError;
@@ -40,8 +40,18 @@ impl Request {
         } else {
             Some(wake)
         };
-        let failures = Mutex::new(Failures { list: Vec::new(), wake });
-        (Arc::new(Request { total, unsettled: AtomicUsize::new(total), failures }), all_settled)
+        let failures = Mutex::new(Failures {
+            list: Vec::new(),
+            wake,
+        });
+        (
+            Arc::new(Request {
+                total,
+                unsettled: AtomicUsize::new(total),
+                failures,
+            }),
+            all_settled,
+        )
     }
 
     /// Exactly once per record.
@@ -80,7 +90,10 @@ pub(super) struct Delivery {
 
 impl Delivery {
     pub(super) fn new(request: &Arc<Request>, index: usize) -> Box<Delivery> {
-        Box::new(Delivery { request: request.clone(), index })
+        Box::new(Delivery {
+            request: request.clone(),
+            index,
+        })
     }
 }
 
@@ -111,7 +124,9 @@ impl ProducerContext for Deliveries {
         let outcome = match result {
             Ok(message) => {
                 self.metrics.records.inc();
-                self.metrics.bytes.inc_by((message.key_len() + message.payload_len()) as u64);
+                self.metrics
+                    .bytes
+                    .inc_by((message.key_len() + message.payload_len()) as u64);
                 Ok(())
             }
             Err((error, _)) => {

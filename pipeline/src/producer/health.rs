@@ -9,7 +9,7 @@ use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
 
 use super::delivery::Deliveries;
 use super::{MAX_RECORD_BYTES, SendError};
-use crate::config::KafkaConfig;
+use crate::config::{KafkaConfig, set_unless_configured};
 use crate::metrics::ProducerMetrics;
 use kulti_schemas::Topic;
 
@@ -62,8 +62,10 @@ impl Suspicion {
     fn wait(&self, limit: Duration) -> SuspicionState {
         let calm =
             |state: &mut SuspicionState| state.suspected.is_none() && state.fatal.is_none() && !state.stopped;
-        let (mut state, _) =
-            self.changed.wait_timeout_while(self.state(), limit, calm).unwrap_or_else(PoisonError::into_inner);
+        let (mut state, _) = self
+            .changed
+            .wait_timeout_while(self.state(), limit, calm)
+            .unwrap_or_else(PoisonError::into_inner);
         SuspicionState {
             suspected: state.suspected.take(),
             fatal: state.fatal.take(),
@@ -99,9 +101,13 @@ impl Shared {
         // Nothing is known yet: ask at once, so that a broker that is not there is noticed before the first event.
         shared.suspicion.report("not asked yet");
         let poller = shared.clone();
-        std::thread::Builder::new().name("kulti-producer".to_owned()).spawn(move || poller.serve_callbacks())?;
+        std::thread::Builder::new()
+            .name("kulti-producer".to_owned())
+            .spawn(move || poller.serve_callbacks())?;
         let watcher = shared.clone();
-        std::thread::Builder::new().name("kulti-producer-watch".to_owned()).spawn(move || watcher.watch())?;
+        std::thread::Builder::new()
+            .name("kulti-producer-watch".to_owned())
+            .spawn(move || watcher.watch())?;
         Ok(shared)
     }
 
@@ -172,7 +178,11 @@ impl Shared {
     fn ask(&self, limit: Duration) -> Result<(), rdkafka::error::KafkaError> {
         let topic = self.config.topics().name(Topic::SessionEvents);
         let begun = std::time::Instant::now();
-        let answer = self.client().client().fetch_metadata(Some(&topic), limit).map(drop);
+        let answer = self
+            .client()
+            .client()
+            .fetch_metadata(Some(&topic), limit)
+            .map(drop);
         if answer.is_err() {
             // An error at once, without a broker asked, must not turn into a busy loop.
             std::thread::park_timeout(limit.saturating_sub(begun.elapsed()));
@@ -181,7 +191,10 @@ impl Shared {
     }
 
     fn replace_client(&self, reason: &str) {
-        tracing::error!(reason, "the idempotent producer failed for good: starting another");
+        tracing::error!(
+            reason,
+            "the idempotent producer failed for good: starting another"
+        );
         let replacement = match create_client(&self.config, &self.metrics, &self.suspicion) {
             Ok(client) => Arc::new(client),
             Err(error) => {
@@ -209,19 +222,18 @@ fn create_client(
 ) -> anyhow::Result<ProducerClient> {
     let timeout_ms = config.delivery_timeout.as_millis().max(1_000).to_string();
     let mut client = config.client_config();
-    for (name, value) in [
-        ("compression.type", "lz4"),
-        ("linger.ms", "5"),
-        ("queue.buffering.max.messages", "500000"),
-        ("queue.buffering.max.kbytes", "131072"),
-        // A broker that hangs is given up as early as the records that wait for it.
-        ("socket.timeout.ms", timeout_ms.as_str()),
-        ("retry.backoff.ms", "50"),
-    ] {
-        if client.get(name).is_none() {
-            client.set(name, value);
-        }
-    }
+    set_unless_configured(
+        &mut client,
+        &[
+            ("compression.type", "lz4"),
+            ("linger.ms", "5"),
+            ("queue.buffering.max.messages", "500000"),
+            ("queue.buffering.max.kbytes", "131072"),
+            // A broker that hangs is given up as early as the records that wait for it.
+            ("socket.timeout.ms", &timeout_ms),
+            ("retry.backoff.ms", "50"),
+        ],
+    );
     // What invariants 2 and 4 rest on is not for configuration.
     client
         .set("acks", "all")
@@ -229,6 +241,9 @@ fn create_client(
         .set("partitioner", "murmur2_random")
         .set("message.timeout.ms", &timeout_ms)
         .set("message.max.bytes", MAX_RECORD_BYTES.to_string());
-    let context = Deliveries { metrics: metrics.clone(), suspicion: suspicion.clone() };
+    let context = Deliveries {
+        metrics: metrics.clone(),
+        suspicion: suspicion.clone(),
+    };
     Ok(client.create_with_context(context)?)
 }
