@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Bash functions that stream through Kulti's simple API with curl. Each call is one request, one after the other, so
 # that the order is theirs; curl tries again when the server is away or says 503.
 
@@ -91,6 +92,7 @@ in_terminal() {
     COLUMNS=80 script -qefc "stty cols 80 rows 24; $plain $(printf '%q' "$1")" /dev/null
   else
     # BSD and macOS: the command comes as arguments.
+    # shellcheck disable=SC2086  # several words
     script -q /dev/null $plain "$1"
   fi
 }

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 const ROUNDS: u32 = 30_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let output = "   Compiling kulti-schemas v0.1.0 (/work/schemas)\\r\\n\\u001b[32mok\\u001b[0m ".repeat(7);
+    let output = "   Compiling kulti-schemas v0.1.0 (schemas)\\r\\n\\u001b[32mok\\u001b[0m ".repeat(7);
     let words = "and then the agent thinks a little more about it ".repeat(10);
     let cases = [
         (
