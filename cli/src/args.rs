@@ -31,6 +31,16 @@ pub(crate) struct Arguments {
 /// All commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run every role of the server in this process
+    Serve(commands::serve::ServeArguments),
+    /// Run the gateway alone, as in a cluster
+    Gateway(commands::gateway::GatewayArguments),
+    /// Run consumers alone, as in a cluster
+    Consume(commands::consume::ConsumeArguments),
+    /// Bring the database's schema up to date
+    Migrate(commands::migrate::MigrateArguments),
+    /// Make, check and list the topics; take up a log that was cut
+    Topics(commands::topics::TopicsArguments),
     /// Send events: one, or NDJSON from standard input
     Send(commands::send::SendArguments),
     /// List sessions, live ones first

@@ -2,13 +2,17 @@
 
 pub(crate) mod completions;
 pub(crate) mod config;
-pub(crate) mod database;
+pub(crate) mod consume;
+pub(crate) mod gateway;
 pub(crate) mod keys;
 pub(crate) mod login;
+pub(crate) mod migrate;
 pub(crate) mod replay;
 pub(crate) mod send;
+pub(crate) mod serve;
 pub(crate) mod sessions;
 pub(crate) mod tail;
+pub(crate) mod topics;
 
 use crate::args::Command;
 use crate::environment::Environment;
@@ -16,11 +20,19 @@ use crate::failure::Failure;
 
 /// Runs a command. Ctrl-C ends what only reads or sends; the roles of the server stop in order by themselves.
 pub(crate) async fn run(command: Command, environment: Environment) -> anyhow::Result<()> {
-    interruptible(run_client(command, &environment)).await
+    let environment = &environment;
+    match command {
+        Command::Serve(arguments) => serve::run(arguments, environment).await,
+        Command::Gateway(arguments) => gateway::run(arguments, environment).await,
+        Command::Consume(arguments) => consume::run(arguments, environment).await,
+        other => interruptible(run_short(other, environment)).await,
+    }
 }
 
-async fn run_client(command: Command, environment: &Environment) -> anyhow::Result<()> {
+async fn run_short(command: Command, environment: &Environment) -> anyhow::Result<()> {
     match command {
+        Command::Migrate(arguments) => migrate::run(arguments, environment).await,
+        Command::Topics(arguments) => topics::run(arguments, environment).await,
         Command::Send(arguments) => send::run(arguments, environment).await,
         Command::Sessions(arguments) => sessions::run(arguments, environment).await,
         Command::Tail(arguments) => tail::run(arguments, environment).await,
@@ -29,6 +41,7 @@ async fn run_client(command: Command, environment: &Environment) -> anyhow::Resu
         Command::Keys(arguments) => keys::run(arguments, environment).await,
         Command::Config(arguments) => config::run(&arguments, environment),
         Command::Completions(arguments) => completions::run(&arguments),
+        Command::Serve(_) | Command::Gateway(_) | Command::Consume(_) => Ok(()),
     }
 }
 

@@ -6,6 +6,7 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod agent_follower;
 mod args;
 mod backoff;
 mod client;
@@ -19,6 +20,8 @@ mod pacing;
 mod problem;
 mod rendering;
 mod sender;
+mod server;
+mod session_list;
 mod settings;
 mod state;
 mod terminal_text;

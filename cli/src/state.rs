@@ -28,6 +28,18 @@ pub(crate) struct RunningServer {
     pub(crate) agents: Vec<String>,
 }
 
+impl RunningServer {
+    /// This process; where it answers is yet to be filled in.
+    pub(crate) fn here() -> Self {
+        RunningServer {
+            url: String::new(),
+            pid: std::process::id(),
+            demo: false,
+            agents: Vec::new(),
+        }
+    }
+}
+
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Credentials {
     /// Key by origin.

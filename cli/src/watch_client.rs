@@ -1,4 +1,4 @@
-//! Watches a session, or whatever an agent does, over `/v1/watch`: in order, each event once, across lost connections.
+//! Watches a session over `/v1/watch`: in order, each event once, across lost connections.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::backoff::Backoff;
@@ -19,16 +20,11 @@ use crate::watch_socket::{Socket, open};
 /// A silent connection is asked whether it is still there, and given up after this many silent intervals.
 const SILENCE: Duration = Duration::from_secs(20);
 const SILENT_INTERVALS: u32 = 3;
+/// After `caught_up` the server says at once whether the session has ended; this is long enough for any network.
+const ENDED_WITHIN: Duration = Duration::from_secs(2);
 const PING: &str = r#"{"op":"ping"}"#;
-
-/// What to watch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// One session.
-    Session(String),
-    /// The agent's live session, and its next.
-    Agent(String),
-}
+/// Our name for the one subscription.
+const SUB: &str = "a";
 
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,14 +56,26 @@ impl std::str::FromStr for Start {
 pub(crate) enum Update {
     /// The next event.
     Event(EventLine),
-    /// Everything that had happened was told; from here on it is live.
+    /// Everything that had happened was told, and the session has not ended: from here on it is live.
     CaughtUp,
-    /// The session ended.
+    /// The session has ended.
     Ended,
     /// These positions will not come.
-    Gap { from: i64, to: i64, reason: String },
-    /// The connection was lost, or could not be taken up again; the next attempt comes after this time.
-    Lost { reason: String, again_in: Duration },
+    Gap {
+        /// The first.
+        from: i64,
+        /// The last.
+        to: i64,
+        /// For people.
+        reason: String,
+    },
+    /// The connection was lost, or could not be taken up again.
+    Lost {
+        /// For people.
+        reason: String,
+        /// Until the next attempt.
+        again_in: Duration,
+    },
     /// It is back.
     Back,
 }
@@ -75,44 +83,38 @@ pub(crate) enum Update {
 /// The last event that was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Cursor {
-    session: String,
     position: i64,
+    /// None after a gap.
     id: Option<String>,
 }
 
-/// Watches.
+/// Watches one session.
 pub(crate) struct Watcher {
     client: Client,
-    target: Target,
+    session: String,
     start: Start,
     cursor: Option<Cursor>,
     updates: VecDeque<Update>,
     socket: Option<Socket>,
     backoff: Backoff,
+    /// Before this nothing is tried again.
+    not_before: Option<Instant>,
     /// A server that was never there is an error; one that went away is waited for.
     connected_once: bool,
     lost: bool,
-    /// Before the next attempt.
-    pause: Duration,
-    catching_up: CatchingUp,
-}
-
-/// `ended` follows `caught_up` where a session has ended. A ping sent in between tells the two cases apart: its pong
-/// cannot overtake `ended`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CatchingUp {
-    No,
-    /// `caught_up` came, the ping is to be sent.
-    Ask,
-    /// The pong is waited for.
-    Asked,
+    /// `caught_up` came; `ended` may follow it.
+    caught_up: bool,
+    /// Silent intervals in a row.
+    silent: u32,
+    /// When the next of them ends.
+    silent_at: Instant,
 }
 
 #[derive(Deserialize)]
 struct Frame<'a> {
     r#type: &'a str,
     #[serde(default)]
-    session: Option<String>,
+    sub: Option<String>,
     #[serde(borrow, default)]
     events: Vec<&'a RawValue>,
     #[serde(default)]
@@ -131,23 +133,25 @@ struct Frame<'a> {
 
 impl Watcher {
     /// Connects with the first call of `next`.
-    pub(crate) fn new(client: Client, target: Target, start: Start) -> Self {
+    pub(crate) fn new(client: Client, session: String, start: Start) -> Self {
         Watcher {
             client,
-            target,
+            session,
             start,
             cursor: None,
             updates: VecDeque::new(),
             socket: None,
             backoff: Backoff::default(),
+            not_before: None,
             connected_once: false,
             lost: false,
-            pause: Duration::ZERO,
-            catching_up: CatchingUp::No,
+            caught_up: false,
+            silent: 0,
+            silent_at: Instant::now(),
         }
     }
 
-    /// The next thing that happens.
+    /// The next thing that happens. May be dropped while it waits, without losing anything.
     ///
     /// # Errors
     /// What will not go away by itself: no such session, no key, a server that was never there.
@@ -156,18 +160,10 @@ impl Watcher {
             if let Some(update) = self.updates.pop_front() {
                 return Ok(update);
             }
-            let step = match self.socket.take() {
-                None => self.connect().await,
-                Some(mut socket) => match read_text(&mut socket).await {
-                    Ok(text) => {
-                        self.socket = Some(socket);
-                        match self.take_frame(&text) {
-                            Ok(()) => self.ask_whether_it_is_live().await,
-                            Err(broken) => Err(broken),
-                        }
-                    }
-                    Err(broken) => Err(broken),
-                },
+            let step = if self.socket.is_none() {
+                self.connect().await
+            } else {
+                self.read().await
             };
             if let Err(broken) = step {
                 self.lose(broken)?;
@@ -178,33 +174,21 @@ impl Watcher {
     /// Drops the connection; the next call of `next` goes on after the last event that was told.
     pub(crate) fn disconnect(&mut self) {
         self.socket = None;
-        self.catching_up = CatchingUp::No;
+        self.caught_up = false;
     }
 
     async fn connect(&mut self) -> Result<(), Broken> {
-        tokio::time::sleep(std::mem::take(&mut self.pause)).await;
-        let mut socket = open(&self.client).await.map_err(|error| {
-            let passing = crate::sender::is_passing(&error);
-            Broken {
-                passing,
-                asked: asked(&error),
-                error,
-            }
-        })?;
-        let subscribe = self.subscription().to_string();
+        if let Some(not_before) = self.not_before {
+            tokio::time::sleep_until(not_before).await;
+        }
+        let mut socket = open(&self.client).await.map_err(Broken::at_connect)?;
         socket
-            .send(Message::text(subscribe))
+            .send(Message::text(self.subscription().to_string()))
             .await
             .map_err(Broken::passing)?;
         self.socket = Some(socket);
-        Ok(())
-    }
-
-    async fn ask_whether_it_is_live(&mut self) -> Result<(), Broken> {
-        if let (CatchingUp::Ask, Some(socket)) = (self.catching_up, &mut self.socket) {
-            self.catching_up = CatchingUp::Asked;
-            socket.send(Message::text(PING)).await.map_err(Broken::passing)?;
-        }
+        self.not_before = None;
+        self.heard();
         Ok(())
     }
 
@@ -216,30 +200,64 @@ impl Watcher {
                 Some(Cursor {
                     position,
                     id: Some(id),
-                    ..
                 }),
                 _,
             ) => json!({"position": position, "id": id}),
-            (
-                Some(Cursor {
-                    position, id: None, ..
-                }),
-                _,
-            ) => json!({"position": position}),
+            (Some(Cursor { position, id: None }), _) => json!({"position": position}),
             (None, Start::Live) => json!("live"),
             (None, Start::Beginning) => json!("start"),
             (None, Start::After(position)) => json!({"position": position}),
         };
-        let mut subscribe = json!({"op": "subscribe", "sub": "a", "from": from, "speed": "max"});
-        match (&self.target, &self.cursor) {
-            (Target::Session(session), _) => subscribe["session"] = json!(session),
-            (Target::Agent(agent), None) => subscribe["agent"] = json!(agent),
-            (Target::Agent(agent), Some(cursor)) => {
-                subscribe["agent"] = json!(agent);
-                subscribe["session"] = json!(cursor.session);
+        json!({"op": "subscribe", "sub": SUB, "session": self.session, "from": from, "speed": "max"})
+    }
+
+    fn heard(&mut self) {
+        self.silent = 0;
+        self.silent_at = Instant::now() + SILENCE;
+    }
+
+    async fn read(&mut self) -> Result<(), Broken> {
+        let Some(socket) = self.socket.as_mut() else {
+            return Ok(());
+        };
+        let Ok(message) = tokio::time::timeout_at(self.silent_at, socket.next()).await else {
+            return self.take_silence().await;
+        };
+        self.heard();
+        match message {
+            Some(Ok(Message::Text(text))) => self.take_frame(&text),
+            Some(Ok(Message::Close(close))) => {
+                let (code, reason) = close.map_or((1005, String::new()), |close| {
+                    (close.code.into(), close.reason.to_string())
+                });
+                let error = anyhow::anyhow!("the server closed the connection: {} ({code})", clean(&reason));
+                Err(Broken {
+                    passing: may_come_back(code),
+                    asked: None,
+                    error,
+                })
             }
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(Broken::passing(error)),
+            None => Err(Broken::passing(anyhow::anyhow!("the connection was lost"))),
         }
-        subscribe
+    }
+
+    /// Asks whether the server is still there; after some silent intervals it is not.
+    async fn take_silence(&mut self) -> Result<(), Broken> {
+        self.silent_at = Instant::now() + SILENCE;
+        if std::mem::take(&mut self.caught_up) {
+            self.updates.push_back(Update::CaughtUp);
+            return Ok(());
+        }
+        self.silent += 1;
+        if self.silent >= SILENT_INTERVALS {
+            return Err(Broken::passing(anyhow::anyhow!("the connection went silent")));
+        }
+        match self.socket.as_mut() {
+            Some(socket) => socket.send(Message::text(PING)).await.map_err(Broken::passing),
+            None => Ok(()),
+        }
     }
 
     /// Sees to the next attempt, unless there is no point in one.
@@ -250,11 +268,11 @@ impl Watcher {
         }
         let again_in = self.backoff.next_delay(broken.asked);
         self.lost = true;
+        self.not_before = Some(Instant::now() + again_in);
         self.updates.push_back(Update::Lost {
             reason: broken.error.to_string(),
             again_in,
         });
-        self.pause = again_in;
         Ok(())
     }
 
@@ -270,35 +288,21 @@ impl Watcher {
             }
             "caught_up" => {
                 self.is_back();
-                self.catching_up = CatchingUp::Ask;
+                self.caught_up = true;
+                self.silent_at = Instant::now() + ENDED_WITHIN;
             }
-            "pong" if self.catching_up == CatchingUp::Asked => {
-                self.catching_up = CatchingUp::No;
+            // The last frame of catching up: had the session ended, `ended` would have come before it.
+            "viewers" if frame.sub.is_some() && self.caught_up => {
+                self.caught_up = false;
                 self.updates.push_back(Update::CaughtUp);
             }
             "ended" => {
-                self.catching_up = CatchingUp::No;
+                self.caught_up = false;
                 self.updates.push_back(Update::Ended);
             }
             "gap" => self.take_gap(&frame),
-            "error" => {
-                let text = clean(
-                    &frame
-                        .detail
-                        .or(frame.reason)
-                        .unwrap_or_else(|| "the server gave up".to_owned()),
-                );
-                let text = match frame.code {
-                    Some(code) => format!("{text} ({})", clean(&code)),
-                    None => text,
-                };
-                return Err(Broken {
-                    passing: frame.retryable,
-                    asked: None,
-                    error: anyhow::Error::msg(text),
-                });
-            }
-            // hello, pong, viewers, state, clock, accepted, and what a newer server may say.
+            "error" => return Err(Broken::said_by(frame)),
+            // hello, pong, state, clock, accepted, and what a newer server may say.
             _ => {}
         }
         Ok(())
@@ -306,15 +310,11 @@ impl Watcher {
 
     fn take_event(&mut self, json: &RawValue) -> Result<(), Broken> {
         let event = EventLine::read(json).map_err(Broken::lasting)?;
-        let known = self
-            .cursor
-            .as_ref()
-            .filter(|cursor| cursor.session == event.session);
-        let expected = match (known, self.start) {
+        let expected = match (&self.cursor, self.start) {
             (Some(cursor), _) => Some(cursor.position + 1),
+            (None, Start::Live) => None,
             (None, Start::Beginning) => Some(1),
-            (None, Start::After(position)) if self.cursor.is_none() => Some(position + 1),
-            (None, _) => None,
+            (None, Start::After(position)) => Some(position + 1),
         };
         match expected {
             // Told already, before the connection was lost.
@@ -330,7 +330,6 @@ impl Watcher {
             _ => {}
         }
         self.cursor = Some(Cursor {
-            session: event.session.clone(),
             position: event.position,
             id: Some(event.id.clone()),
         });
@@ -342,18 +341,11 @@ impl Watcher {
         let known = self.cursor.as_ref().map_or(0, |cursor| cursor.position);
         let from = frame.from.unwrap_or(known + 1);
         let to = frame.to.unwrap_or(from);
-        let session = frame
-            .session
-            .clone()
-            .or_else(|| self.cursor.as_ref().map(|cursor| cursor.session.clone()));
-        if let Some(session) = session {
-            self.cursor = Some(Cursor {
-                session,
-                position: to,
-                id: None,
-            });
-        }
-        let reason = clean(frame.reason.as_deref().unwrap_or("the server cannot say"));
+        self.cursor = Some(Cursor {
+            position: to,
+            id: None,
+        });
+        let reason = clean(frame.reason.as_deref().unwrap_or("the server cannot say why"));
         self.updates.push_back(Update::Gap { from, to, reason });
     }
 
@@ -381,6 +373,7 @@ impl Broken {
             asked: None,
         }
     }
+
     fn lasting(error: impl Into<anyhow::Error>) -> Self {
         let error = error.into().context("the server speaks another protocol");
         Broken {
@@ -389,48 +382,37 @@ impl Broken {
             asked: None,
         }
     }
-}
 
-fn asked(error: &anyhow::Error) -> Option<Duration> {
-    error.downcast_ref::<Problem>()?.retry_after
-}
+    fn at_connect(error: anyhow::Error) -> Self {
+        let asked = error
+            .downcast_ref::<Problem>()
+            .and_then(|problem| problem.retry_after);
+        Broken {
+            passing: crate::sender::is_passing(&error),
+            asked,
+            error,
+        }
+    }
 
-/// The next text frame; asks after a silent connection.
-async fn read_text(socket: &mut Socket) -> Result<tokio_tungstenite::tungstenite::Utf8Bytes, Broken> {
-    let mut silent = 0;
-    loop {
-        let Ok(message) = tokio::time::timeout(SILENCE, socket.next()).await else {
-            silent += 1;
-            if silent >= SILENT_INTERVALS {
-                return Err(Broken::passing(anyhow::anyhow!("the connection went silent")));
-            }
-            socket.send(Message::text(PING)).await.map_err(Broken::passing)?;
-            continue;
-        };
-        silent = 0;
-        match message {
-            Some(Ok(Message::Text(text))) => return Ok(text),
-            Some(Ok(Message::Close(close))) => {
-                let (code, reason) = close.map_or((1005, String::new()), |close| {
-                    (close.code.into(), close.reason.to_string())
-                });
-                let error = anyhow::anyhow!("the server closed the connection: {} ({code})", clean(&reason));
-                return Err(Broken {
-                    passing: may_come_back(code),
-                    asked: None,
-                    error,
-                });
-            }
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(Broken::passing(error)),
-            None => return Err(Broken::passing(anyhow::anyhow!("the connection was lost"))),
+    fn said_by(frame: Frame<'_>) -> Self {
+        let mut text = frame
+            .detail
+            .or(frame.reason)
+            .unwrap_or_else(|| "the server gave up".to_owned());
+        if let Some(code) = frame.code {
+            text.push_str(&format!(" ({code})"));
+        }
+        Broken {
+            error: anyhow::Error::msg(clean(&text)),
+            passing: frame.retryable,
+            asked: None,
         }
     }
 }
 
 /// The range of a close code says whether to come back.
 fn may_come_back(code: u16) -> bool {
-    !matches!(code, 1002 | 1003 | 1007..=1010 | 3500..=3999 | 4500..=4999)
+    !matches!(code, 1002 | 1003 | 1007..=1010 | 4500..=4999)
 }
 
 #[cfg(test)]

@@ -61,6 +61,7 @@ pub(crate) fn run(arguments: &ConfigCommandArguments, environment: &Environment)
     settings.kafka()?;
     settings.database()?;
     settings.gateway()?;
+    settings.log_format()?;
     Ok(())
 }
 
@@ -80,7 +81,7 @@ fn shown(setting: &Setting, value: &str) -> String {
 }
 
 /// Without the password, and without parameters, which may hold one too.
-pub(crate) fn mask_url(text: &str) -> String {
+fn mask_url(text: &str) -> String {
     let Ok(mut url) = reqwest::Url::parse(text) else {
         return "***".to_owned();
     };

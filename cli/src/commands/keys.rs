@@ -162,7 +162,7 @@ pub(crate) async fn run(arguments: KeysArguments, environment: &Environment) -> 
 impl Way {
     async fn pool(&self, environment: &Environment) -> anyhow::Result<PgPool> {
         let settings = Settings::load(&self.config, &[], environment)?;
-        crate::commands::database::connect(&settings).await
+        settings.database()?.connect().await
     }
 
     async fn client(&self, environment: &Environment) -> anyhow::Result<Client> {

@@ -14,7 +14,7 @@ use crate::environment::Environment;
 use crate::output::{Paint, note, print_bytes, print_line};
 use crate::pacing::{Pacer, Speed};
 use crate::rendering::{RenderOptions, Renderer};
-use crate::watch_client::{Start, Target, Update, Watcher};
+use crate::watch_client::{Start, Update, Watcher};
 
 /// Idle time longer than this is cut.
 const IDLE_CAP: Duration = Duration::from_secs(2);
@@ -55,7 +55,7 @@ fn recorded_start(text: &str) -> Result<Start, String> {
 /// Shows the session to its end, or to now if it has none yet.
 pub(crate) async fn run(arguments: ReplayArguments, environment: &Environment) -> anyhow::Result<()> {
     let client = Client::connect(arguments.server.url.as_deref(), environment).await?;
-    let watcher = Watcher::new(client, Target::Session(arguments.session.clone()), arguments.from);
+    let watcher = Watcher::new(client, arguments.session.clone(), arguments.from);
     let speed = if arguments.json {
         Speed::Max
     } else {

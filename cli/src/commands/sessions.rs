@@ -2,14 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
-use reqwest::Method;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::args::ServerArguments;
 use crate::client::Client;
 use crate::environment::Environment;
 use crate::output::{Paint, note, print_line, table};
+use crate::session_list::{SessionEntry, SessionsPage, sessions_page};
 use crate::terminal_text::clean_line;
 
 /// What the server gives at once, at the most.
@@ -51,30 +49,6 @@ enum Status {
     Live,
     Quiet,
     Ended,
-}
-
-#[derive(Deserialize)]
-struct Page {
-    items: Vec<Box<RawValue>>,
-    #[serde(default)]
-    next: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Session {
-    id: String,
-    agent: String,
-    #[serde(default)]
-    title: Option<String>,
-    #[serde(default)]
-    task: Option<String>,
-    status: String,
-    started_at: DateTime<Utc>,
-    #[serde(default)]
-    ended_at: Option<DateTime<Utc>>,
-    events: i64,
-    #[serde(default)]
-    viewers: i64,
 }
 
 /// Prints the sessions.
@@ -123,7 +97,7 @@ async fn page(
     arguments: &SessionsArguments,
     limit: usize,
     cursor: Option<String>,
-) -> anyhow::Result<Page> {
+) -> anyhow::Result<SessionsPage> {
     let status = arguments
         .status
         .and_then(|status| status.to_possible_value())
@@ -142,16 +116,10 @@ async fn page(
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
         .collect();
-    client
-        .json(
-            client
-                .request(Method::GET, client.url(&["v1", "sessions"]))
-                .query(&query),
-        )
-        .await
+    sessions_page(client, &query).await
 }
 
-fn row(session: &Session, now: DateTime<Utc>) -> Vec<String> {
+fn row(session: &SessionEntry, now: DateTime<Utc>) -> Vec<String> {
     let title = session
         .title
         .as_deref()
@@ -199,7 +167,7 @@ mod tests {
     #[test]
     fn a_hostile_title_stays_on_its_line() {
         let json = r#"{"id":"s","agent":"a","title":"x\u001b[2J\ny","status":"live","started_at":"2026-01-01T00:00:00Z","events":3}"#;
-        let session: Session = serde_json::from_str(json).expect("a session");
+        let session: SessionEntry = serde_json::from_str(json).expect("a session");
         assert_eq!(
             row(&session, session.started_at).last().map(String::as_str),
             Some("x y")

@@ -2,13 +2,15 @@
 
 use clap::Args;
 
+use crate::agent_follower::{AgentFollower, Followed};
 use crate::args::ServerArguments;
 use crate::client::Client;
 use crate::environment::Environment;
 use crate::failure::usage;
 use crate::output::{Paint, note, print_bytes, print_line};
 use crate::rendering::{RenderOptions, Renderer};
-use crate::watch_client::{Start, Target, Update, Watcher};
+use crate::terminal_text::clean;
+use crate::watch_client::{Start, Update, Watcher};
 
 /// Flags of `kulti tail`.
 #[derive(Debug, Args)]
@@ -37,44 +39,72 @@ pub(crate) struct TailArguments {
 
 /// Watches until the session ends; an agent is followed until Ctrl-C.
 pub(crate) async fn run(arguments: TailArguments, environment: &Environment) -> anyhow::Result<()> {
-    let target = match (arguments.session, arguments.agent) {
-        (Some(session), _) => Target::Session(session),
-        (None, Some(agent)) => Target::Agent(agent),
-        (None, None) => match environment.agent_name() {
-            Some(agent) => Target::Agent(agent),
-            None => return Err(usage("name a session or --agent")),
-        },
-    };
     let client = Client::connect(arguments.server.url.as_deref(), environment).await?;
-    let follows = match &target {
-        Target::Agent(agent) => {
-            note(&format!("following {agent} at {}; Ctrl-C to stop", client.base()));
-            true
-        }
-        Target::Session(_) => false,
-    };
     let options = RenderOptions {
         paint: Paint::for_stdout(environment),
         raw: arguments.raw,
         times: true,
     };
-    let mut renderer = Renderer::new(options);
-    let mut watcher = Watcher::new(client, target, arguments.from);
+    let mut screen = Screen {
+        renderer: Renderer::new(options),
+        json: arguments.json,
+    };
+    if let Some(session) = arguments.session {
+        let mut watcher = Watcher::new(client, session, arguments.from);
+        while screen.show(watcher.next().await?)? {}
+        return Ok(());
+    }
+    let agent = arguments.agent.or_else(|| environment.agent_name());
+    let agent = agent.ok_or_else(|| usage("name a session or --agent"))?;
+    note(&format!(
+        "following {} at {}; Ctrl-C to stop",
+        clean(&agent),
+        client.base()
+    ));
+    let mut follower = AgentFollower::new(client, agent, arguments.from);
     loop {
-        match watcher.next().await? {
-            Update::Event(event) if arguments.json => print_line(&event.json)?,
-            Update::Event(event) => print_bytes(&renderer.render(&event))?,
+        match follower.next().await? {
+            Followed::Update(update) => {
+                screen.show(update)?;
+            }
+            Followed::Session(session) => {
+                screen.end_line()?;
+                note(&format!("session {}", clean(&session)));
+            }
+            Followed::Waiting => note("no session is live; waiting for the next"),
+        }
+    }
+}
+
+/// Where events are shown.
+struct Screen {
+    renderer: Renderer,
+    json: bool,
+}
+
+impl Screen {
+    /// Shows what happened; false after the end.
+    fn show(&mut self, update: Update) -> anyhow::Result<bool> {
+        match update {
+            Update::Event(event) if self.json => print_line(&event.json)?,
+            Update::Event(event) => print_bytes(&self.renderer.render(&event))?,
             Update::Ended => {
-                print_bytes(&renderer.finish())?;
-                if !follows {
-                    note("the session has ended");
-                    return Ok(());
-                }
-                note("the session has ended; waiting for the next");
+                self.end_line()?;
+                note("the session has ended");
+                return Ok(false);
             }
             Update::CaughtUp => {}
-            other => note(&describe(&other)),
+            other => {
+                self.end_line()?;
+                note(&describe(&other));
+            }
         }
+        Ok(true)
+    }
+
+    /// So that a note does not stand in the middle of the terminal's output.
+    fn end_line(&mut self) -> anyhow::Result<()> {
+        Ok(print_bytes(&self.renderer.finish())?)
     }
 }
 

@@ -75,6 +75,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "bodies held at once",
     ),
     setting(
+        "tail_bytes",
+        "KULTI_TAIL_BYTES",
+        "268435456",
+        "recent records in memory, for those who join late",
+    ),
+    setting(
+        "viewer_queue_bytes",
+        "KULTI_VIEWER_QUEUE_BYTES",
+        "1048576",
+        "frames that wait for one viewer",
+    ),
+    setting(
         "log",
         "KULTI_LOG",
         "info",

@@ -1,4 +1,4 @@
-use kulti_gateway::config::{GatewayConfig, Visibility};
+use kulti_gateway::{GatewayConfig, Visibility};
 
 use super::*;
 

@@ -4,8 +4,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use kulti_gateway::config::{GatewayConfig, QuotaLimits, RateLimit, Visibility};
-use kulti_pipeline::config::{DatabaseConfig, KafkaConfig};
+use kulti_gateway::{GatewayConfig, QuotaLimits, RateLimit, Visibility};
+use kulti_pipeline::config::{DatabaseConfig, KafkaConfig, LogFormat};
 
 use super::Settings;
 
@@ -53,8 +53,8 @@ impl Settings {
     }
 
     /// How to log it.
-    pub(crate) fn log_format(&self) -> &str {
-        self.get("log_format").0
+    pub(crate) fn log_format(&self) -> anyhow::Result<LogFormat> {
+        self.parsed("log_format", "auto, text or json")
     }
 
     /// Kafka.
@@ -108,6 +108,8 @@ impl Settings {
             open_writes: self.flag("open_writes")?,
             max_connections: self.parsed("max_connections", number)?,
             ingest_memory_bytes: self.parsed("ingest_memory_bytes", number)?,
+            tail_bytes: self.parsed("tail_bytes", number)?,
+            viewer_queue_bytes: self.parsed("viewer_queue_bytes", number)?,
             session_quota: QuotaLimits {
                 events: self.rate("quota.session.events_per_second", 10)?,
                 bytes: self.rate("quota.session.bytes_per_second", 8)?,

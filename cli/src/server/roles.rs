@@ -1,0 +1,70 @@
+//! The roles, each as components of the process's life.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use kulti_consumers::replay::{ReplayContext, ReplayMetrics};
+use kulti_gateway::{AppParts, AppState};
+use kulti_pipeline::{RunnerContext, RunnerOptions};
+use tokio::net::TcpListener;
+
+use super::process::Process;
+
+/// The gateway lets requests finish for 8 s; all of the process ends within 10 s.
+const GATEWAY_BUDGET: Duration = Duration::from_secs(9);
+/// Beyond what a partition may take to finish what it has begun.
+const DRAIN_SLACK: Duration = Duration::from_secs(3);
+const LIVE_BUDGET: Duration = Duration::from_secs(3);
+
+/// A consumer by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// What an event is, and its position
+    Replay,
+}
+
+/// Ingest, live tail, reads and pages on this listener.
+pub(crate) fn spawn_gateway(process: &Process, listener: TcpListener) -> anyhow::Result<()> {
+    let parts = AppParts {
+        pool: process.pool()?,
+        producer: process.producer.clone(),
+        kafka: process.kafka.clone(),
+        config: process.settings.gateway()?,
+        lifecycle: process.lifecycle.clone(),
+        registry: process.registry.clone(),
+    };
+    let state = AppState::new(parts).context("cannot set up the gateway's metrics")?;
+    process
+        .lifecycle
+        .spawn("live", LIVE_BUDGET, state.live.clone().run());
+    let serving = kulti_gateway::run(listener, state, process.lifecycle.clone());
+    process
+        .lifecycle
+        .spawn("gateway", GATEWAY_BUDGET, async { Ok(serving.await?) });
+    Ok(())
+}
+
+/// One consumer.
+pub(crate) fn spawn_consumer(process: &Process, role: Role) -> anyhow::Result<()> {
+    match role {
+        Role::Replay => spawn_replay(process),
+    }
+}
+
+fn spawn_replay(process: &Process) -> anyhow::Result<()> {
+    let options = RunnerOptions::default();
+    let budget = options.drain + DRAIN_SLACK;
+    let runner = RunnerContext {
+        kafka: process.kafka.clone(),
+        pool: process.pool()?,
+        producer: process.producer.clone(),
+        options,
+        metrics: process.metrics.clone(),
+        lifecycle: process.lifecycle.clone(),
+        stopping: process.lifecycle.stopping(),
+    };
+    let metrics = ReplayMetrics::register(&process.registry).context("cannot set up replay's metrics")?;
+    process.lifecycle.spawn("replay", budget, kulti_consumers::replay::run(ReplayContext { runner, metrics }));
+    Ok(())
+}
