@@ -132,6 +132,10 @@ impl<'de> Visitor<'de> for SlotVisitor {
         Ok(Slot::Absent)
     }
 
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Slot::Text(Cow::Owned(text.to_owned())))
+    }
+
     fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
         Ok(Slot::Text(Cow::Owned(text)))
     }
