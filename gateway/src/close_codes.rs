@@ -9,13 +9,6 @@ pub struct CloseCode {
     pub reason: &'static str,
 }
 
-impl CloseCode {
-    /// True if the client should come back.
-    pub fn may_come_back(self) -> bool {
-        self.code < 4500
-    }
-}
-
 /// The gateway is going away; another one, or this one in a moment, goes on from the last position.
 pub const SHUTTING_DOWN: CloseCode = CloseCode {
     code: 4000,
@@ -42,19 +35,18 @@ pub const BAD_FRAME: CloseCode = CloseCode {
     reason: "not a frame that is taken here",
 };
 
-/// All of them.
-pub const ALL: [CloseCode; 5] = [SHUTTING_DOWN, NO_PONG, TOO_MANY_MESSAGES, NOT_TEXT, BAD_FRAME];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_distinct_and_private() {
-        for (index, one) in ALL.iter().enumerate() {
+    fn every_code_is_distinct_and_in_the_table_of_the_docs() {
+        let all = [SHUTTING_DOWN, NO_PONG, TOO_MANY_MESSAGES, NOT_TEXT, BAD_FRAME];
+        let docs = include_str!("../../docs/protocol.md");
+        for (index, one) in all.iter().enumerate() {
             assert!((4000..5000).contains(&one.code) && one.reason.len() < 124);
-            assert!(ALL[index + 1..].iter().all(|other| other.code != one.code));
+            assert!(all[index + 1..].iter().all(|other| other.code != one.code));
+            assert!(docs.contains(&format!("| {} | {} |", one.code, one.reason)), "{one:?} is not in docs/protocol.md");
         }
-        assert!(SHUTTING_DOWN.may_come_back() && !NOT_TEXT.may_come_back());
     }
 }

@@ -116,7 +116,7 @@ async fn apply(live: &Live, channel: &Channel, fold: &mut SessionFold, records: 
 async fn take_up(live: &Live, channel: &Arc<Channel>) -> SessionFold {
     loop {
         // Records from here on are delivered again; whatever was delivered before is read from the tail or the log.
-        let _ = channel.take_records();
+        drop(channel.take_records());
         match try_take_up(live, channel).await {
             Ok(fold) => {
                 channel.set_phase(Phase::Live);

@@ -76,7 +76,7 @@ impl PartitionTail {
         self.bytes
     }
 
-    /// The first offset from which on everything is held.
+    #[cfg(test)]
     pub(crate) fn start(&self) -> i64 {
         self.start
     }

@@ -1,0 +1,15 @@
+//! The whole path on real servers: HTTP in, Kafka, Postgres, and viewers who check every event that they get.
+
+#![allow(missing_docs)]
+
+mod browser;
+mod cluster;
+mod duplicates;
+mod identity;
+mod outages;
+mod pages;
+mod producer;
+mod seam;
+mod truncation;
+mod two_gateways;
+mod viewer;

@@ -1,0 +1,77 @@
+//! Events as a producer sends them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::cluster::Gateway;
+
+/// A random session id.
+pub fn session_id() -> String {
+    format!("s-{}", Uuid::now_v7().simple())
+}
+
+/// One thought.
+pub fn thought(session: &str, content: &str) -> Value {
+    json!({"id": Uuid::now_v7(), "session": session, "agent": "tester", "kind": "thought", "data": {"content": content}})
+}
+
+/// Events of several kinds, as an agent has them.
+pub fn events(session: &str, count: usize) -> Vec<Value> {
+    let kind_and_data = |index: usize| match index % 5 {
+        0 => (
+            "thought",
+            json!({"content": format!("step {index}"), "type": "reasoning"}),
+        ),
+        1 => (
+            "terminal.command",
+            json!({"command": format!("make step-{index}"), "cwd": "/tmp"}),
+        ),
+        2 => (
+            "terminal.output",
+            json!({"text": format!("\u{1b}[32mok\u{1b}[0m {index}\r\n\u{0}"), "stream": "pty"}),
+        ),
+        3 => (
+            "usage",
+            json!({"model": "m", "input": index, "output": 1, "cost_usd": 0.001}),
+        ),
+        _ => (
+            "tool.started",
+            json!({"call": format!("c{index}"), "name": "Edit", "input": {"n": 1.0, "deep": [null, {}]}}),
+        ),
+    };
+    let event = |index| {
+        let (kind, data) = kind_and_data(index);
+        json!({"id": Uuid::now_v7(), "session": session, "agent": "tester", "kind": kind, "data": data})
+    };
+    (0..count).map(event).collect()
+}
+
+/// Ids in the order sent.
+pub fn ids(events: &[Value]) -> Vec<String> {
+    events
+        .iter()
+        .map(|event| event["id"].as_str().expect("an id").to_owned())
+        .collect()
+}
+
+/// Sends `per_second` events a second for some time, in batches of 50. The ids in order.
+pub async fn send_steadily(
+    gateway: &Gateway,
+    session: &str,
+    per_second: usize,
+    time: Duration,
+) -> Vec<String> {
+    let started = Instant::now();
+    let mut sent = Vec::new();
+    while started.elapsed() < time {
+        let batch = events(session, 50);
+        gateway.send(&batch).await;
+        sent.extend(ids(&batch));
+        let due = started + Duration::from_secs_f64(sent.len() as f64 / per_second as f64);
+        tokio::time::sleep_until(due).await;
+    }
+    sent
+}

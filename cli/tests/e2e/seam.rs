@@ -1,0 +1,154 @@
+//! The seam between what was and what happens: nobody loses, repeats or reorders anything, whenever they join.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::cluster::Cluster;
+use crate::producer::{send_steadily, session_id, thought};
+use crate::viewer::{Viewer, assert_part_of};
+
+const VIEWERS: u64 = 200;
+const PER_SECOND: usize = 1000;
+
+/// Viewers who join at random moments of `within`, from random places, and watch to the end.
+fn join_at_random(
+    address: SocketAddr,
+    session: &str,
+    within: Duration,
+    seed: u64,
+) -> JoinSet<(u64, Viewer, i64)> {
+    let mut viewers = JoinSet::new();
+    for number in 0..VIEWERS {
+        let session = session.to_owned();
+        let mut random = StdRng::seed_from_u64(seed + number);
+        viewers.spawn(async move {
+            let moment = within.mul_f64(random.random_range(0.0..1.0));
+            tokio::time::sleep(moment).await;
+            let sent_by_then = (moment.as_secs_f64() * PER_SECOND as f64) as i64;
+            let (from, after): (Value, i64) = match number % 3 {
+                0 => (json!("start"), 0),
+                1 => (json!("live"), -1),
+                _ => {
+                    let position = random.random_range(0..sent_by_then.max(1));
+                    (json!({"position": position}), position)
+                }
+            };
+            (number, Viewer::watch(address, &session, from).await, after)
+        });
+    }
+    viewers
+}
+
+async fn check_viewers(mut viewers: JoinSet<(u64, Viewer, i64)>, transcript: std::sync::Arc<Vec<String>>) {
+    let mut checks = JoinSet::new();
+    while let Some(joined) = viewers.join_next().await {
+        let (number, mut viewer, after) = joined.expect("a viewer");
+        let transcript = transcript.clone();
+        checks.spawn(async move {
+            let seen = viewer.events_until(transcript.last().expect("events")).await;
+            if after >= 0 {
+                assert_eq!(seen[0].0, after + 1, "viewer {number} begins where it asked");
+            }
+            assert_part_of(&transcript, &seen, &format!("viewer {number}"));
+        });
+    }
+    while let Some(check) = checks.join_next().await {
+        check.expect("the viewer saw its part of the transcript");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn viewers_who_join_at_any_moment_see_one_transcript_also_while_replay_stands_still() {
+    let cluster = Cluster::create(4).await;
+    let gateway = cluster.gateway().await;
+    let _replay = cluster.replay();
+    gateway.ready().await;
+    let session = session_id();
+    let first = thought(&session, "begin");
+    gateway.send(std::slice::from_ref(&first)).await;
+    cluster.wait_for_rows(&session, 1).await;
+
+    let time = Duration::from_secs(12);
+    let viewers = join_at_random(gateway.address, &session, time, 1);
+    let pause = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let held = cluster.hold_replay().await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        drop(held);
+    };
+    // Viewers are read while events flow: their queues are bounded.
+    let (sent, ()) = tokio::join!(send_steadily(&gateway, &session, PER_SECOND, time), pause);
+    let mut transcript = vec![first["id"].as_str().expect("an id").to_owned()];
+    transcript.extend(sent);
+    check_viewers(viewers, transcript.clone().into()).await;
+
+    cluster.wait_for_rows(&session, transcript.len() as i64).await;
+    let rows = cluster.rows(&session).await;
+    assert_part_of(&transcript, &rows, "postgres");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_restarts_while_replay_stands_still_goes_on_without_a_seam() {
+    let cluster = Cluster::create(4).await;
+    let gateway = cluster.gateway().await;
+    let _replay = cluster.replay();
+    gateway.ready().await;
+    let session = session_id();
+    let mut transcript = send_steadily(&gateway, &session, PER_SECOND, Duration::from_secs(2)).await;
+    cluster.wait_for_rows(&session, transcript.len() as i64).await;
+    let held = cluster.hold_replay().await;
+    transcript.extend(send_steadily(&gateway, &session, PER_SECOND, Duration::from_secs(2)).await);
+    gateway.stop().await;
+
+    let gateway = cluster.gateway().await;
+    gateway.ready().await;
+    let time = Duration::from_secs(4);
+    let viewers = join_at_random(gateway.address, &session, time, 1000);
+    transcript.extend(send_steadily(&gateway, &session, PER_SECOND, time).await);
+    check_viewers(viewers, transcript.clone().into()).await;
+    drop(held);
+    cluster.wait_for_rows(&session, transcript.len() as i64).await;
+    assert_part_of(&transcript, &cluster.rows(&session).await, "postgres");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_memory_bound_dropped_is_read_from_the_log() {
+    let cluster = Cluster::create(2).await;
+    let config = kulti_gateway::GatewayConfig {
+        tail_bytes: 64 * 1024,
+        ..Default::default()
+    };
+    let gateway = cluster
+        .gateway_with(&cluster.topics.config, &cluster.database.config(), config)
+        .await;
+    let _replay = cluster.replay();
+    gateway.ready().await;
+    let session = session_id();
+    let mut transcript = send_steadily(&gateway, &session, 2000, Duration::from_secs(1)).await;
+    cluster.wait_for_rows(&session, transcript.len() as i64).await;
+    let held = cluster.hold_replay().await;
+    // Far more than the ring of a session holds, and nobody watches yet.
+    let large = "x".repeat(20_000);
+    for _ in 0..12 {
+        let batch: Vec<Value> = (0..50).map(|_| thought(&session, &large)).collect();
+        gateway.send(&batch).await;
+        transcript.extend(crate::producer::ids(&batch));
+    }
+    let mut viewers = JoinSet::new();
+    for number in 0..6 {
+        let from = if number % 2 == 0 {
+            json!("start")
+        } else {
+            json!({"position": transcript.len() - 550})
+        };
+        let (address, session) = (gateway.address, session.clone());
+        viewers.spawn(async move { (number, Viewer::watch(address, &session, from).await, -1) });
+    }
+    check_viewers(viewers, transcript.clone().into()).await;
+    drop(held);
+}
