@@ -5,12 +5,12 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 use crate::body::Slot;
 use crate::json_text::{self, Members};
-use crate::plan::{self, Field, Holds, Plan};
+use crate::plan::{self, Holds, Plan};
 use crate::{DataError, Kind};
 
 mod field;
@@ -115,102 +115,97 @@ fn twice(name: &str) -> DataError {
     wrong_member(name, "is there twice")
 }
 
-/// Why a body that is good Avro is still no `data`.
-#[derive(Debug)]
-pub(crate) struct NotData;
-
 /// The JSON object that these fields, `extra` the last of them, came from.
-pub(crate) fn data_from(plan: &Plan, mut slots: Vec<Slot<'static>>) -> Result<Box<RawValue>, NotData> {
-    let Some(Slot::Map(extra)) = slots.pop() else {
-        return Err(NotData);
+///
+/// # Errors
+/// Good Avro, but a text in it is no JSON that `data` could hold, or a member is there twice.
+pub(crate) fn data_from(
+    plan: &Plan,
+    mut slots: Vec<Slot<'static>>,
+) -> Result<Box<RawValue>, serde_json::Error> {
+    let mut extra = match slots.pop() {
+        Some(Slot::Map(extra)) => extra,
+        _ => return Err(serde_json::Error::custom("no extra")),
     };
-    let extra = extra_from(extra)?;
-    let mut members = Vec::with_capacity(slots.len() + extra.len());
-    for (field, slot) in plan.fields.iter().zip(slots) {
-        let Some((name, value)) = member_from(plan, field, slot)? else {
-            continue;
-        };
-        if is_in(&extra, &field.name) || is_in(&extra, name) {
-            continue;
-        }
-        if members.iter().any(|(other, _)| other == name) {
-            return Err(NotData);
-        }
-        members.push((Cow::Borrowed(name), value));
-    }
-    members.extend(extra.into_iter().map(|(name, json)| (name, Member::Json(json))));
-    serde_json::value::to_raw_value(&Object(&members)).map_err(|_| NotData)
-}
-
-type Extra = Vec<(Cow<'static, str>, Box<RawValue>)>;
-
-/// Sorted by name, which our encoder has done already.
-fn extra_from(texts: Vec<(Cow<'static, str>, Cow<'static, str>)>) -> Result<Extra, NotData> {
-    let mut extra = Vec::with_capacity(texts.len());
-    for (name, text) in texts {
-        extra.push((name, json_text::parse(text.into_owned()).map_err(|_| NotData)?));
-    }
+    // Our encoder has sorted them already.
     extra.sort_by(|a, b| a.0.cmp(&b.0));
-    match extra.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-        true => Err(NotData),
-        false => Ok(extra),
+    if extra.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        return Err(serde_json::Error::custom("extra names a member twice"));
     }
+    serde_json::value::to_raw_value(&Object {
+        plan,
+        slots: &slots,
+        extra: &extra,
+    })
 }
 
-fn is_in(extra: &Extra, name: &str) -> bool {
-    !extra.is_empty()
-        && extra
-            .binary_search_by(|(other, _)| other.as_ref().cmp(name))
-            .is_ok()
-}
-
-fn member_from<'a>(
+/// Written straight from what was read: `to_raw_value` trusts it, so texts are checked on the way.
+struct Object<'a> {
     plan: &'a Plan,
-    field: &'a Field,
-    slot: Slot<'static>,
-) -> Result<Option<(&'a str, Member)>, NotData> {
-    let mut name = field.name.as_str();
-    let value = match (field.holds, slot) {
-        (_, Slot::Absent) => return Ok(None),
-        (Holds::Json, Slot::Text(text)) => {
-            Member::Json(json_text::parse(text.into_owned()).map_err(|_| NotData)?)
-        }
-        (Holds::BytesOfText, Slot::Bytes(bytes)) => match String::from_utf8(bytes.into_owned()) {
-            Ok(text) => Member::Slot(Slot::Text(Cow::Owned(text))),
-            // Not what our encoder writes, but bytes are bytes: readers get them all the same.
-            Err(not_text) => {
-                let as_base64 = plan
-                    .fields
-                    .iter()
-                    .find(|field| field.holds == Holds::BytesOfBase64);
-                name = &as_base64.ok_or(NotData)?.name;
-                Member::Slot(Slot::Text(Cow::Owned(STANDARD.encode(not_text.as_bytes()))))
-            }
-        },
-        (Holds::BytesOfBase64, Slot::Bytes(bytes)) => {
-            Member::Slot(Slot::Text(Cow::Owned(STANDARD.encode(bytes))))
-        }
-        (_, slot) => Member::Slot(slot),
-    };
-    Ok(Some((name, value)))
+    slots: &'a [Slot<'static>],
+    extra: &'a [(Cow<'static, str>, Cow<'static, str>)],
 }
-
-enum Member {
-    Slot(Slot<'static>),
-    Json(Box<RawValue>),
-}
-
-struct Object<'a>(&'a [(Cow<'a, str>, Member)]);
 
 impl Serialize for Object<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, member) in self.0 {
-            match member {
-                Member::Slot(slot) => map.serialize_entry(name, slot)?,
-                Member::Json(json) => map.serialize_entry(name, json)?,
+        let mut map = serializer.serialize_map(None)?;
+        for (field, slot) in self.plan.fields.iter().zip(self.slots) {
+            if self.is_in_extra(&field.name) {
+                continue;
+            }
+            match (field.holds, slot) {
+                (_, Slot::Absent) => {}
+                (Holds::Json, Slot::Text(text)) => map.serialize_entry(&field.name, &JsonText(text))?,
+                (Holds::BytesOfText, Slot::Bytes(bytes)) => match str::from_utf8(bytes) {
+                    Ok(text) => map.serialize_entry(&field.name, text)?,
+                    Err(_) => {
+                        let name = self.name_for_bytes()?;
+                        map.serialize_entry(name, &STANDARD.encode(bytes))?;
+                    }
+                },
+                (Holds::BytesOfBase64, Slot::Bytes(bytes)) => {
+                    map.serialize_entry(&field.name, &STANDARD.encode(bytes))?;
+                }
+                (_, slot) => map.serialize_entry(&field.name, slot)?,
             }
         }
+        for (name, text) in self.extra {
+            map.serialize_entry(name, &JsonText(text))?;
+        }
         map.end()
+    }
+}
+
+impl Object<'_> {
+    fn is_in_extra(&self, name: &str) -> bool {
+        !self.extra.is_empty()
+            && self
+                .extra
+                .binary_search_by(|(other, _)| other.as_ref().cmp(name))
+                .is_ok()
+    }
+
+    /// The member for a text's bytes that are no UTF-8. Our encoder writes no such text, but readers get the bytes
+    /// all the same, unless something else is there under that name.
+    fn name_for_bytes<E: serde::ser::Error>(&self) -> Result<&str, E> {
+        let mut fields = self.plan.fields.iter().zip(self.slots);
+        match fields.find(|(field, _)| field.holds == Holds::BytesOfBase64) {
+            Some((field, Slot::Absent)) if !self.is_in_extra(&field.name) => Ok(&field.name),
+            _ => Err(E::custom("a text is no UTF-8")),
+        }
+    }
+}
+
+struct JsonText<'a>(&'a str);
+
+impl Serialize for JsonText<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value: &RawValue = serde_json::from_str(self.0).map_err(S::Error::custom)?;
+        match json_text::tidy(value.get()).map_err(S::Error::custom)? {
+            Cow::Borrowed(_) => value.serialize(serializer),
+            Cow::Owned(tidied) => RawValue::from_string(tidied)
+                .map_err(S::Error::custom)?
+                .serialize(serializer),
+        }
     }
 }

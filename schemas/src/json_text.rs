@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// How deep `data` may be nested, itself included.
@@ -78,15 +78,6 @@ pub(crate) fn string(text: &str) -> Option<Result<Cow<'_, str>, serde_json::Erro
     })
 }
 
-/// Reads text that another producer may have written.
-pub(crate) fn parse(text: String) -> Result<Box<RawValue>, serde_json::Error> {
-    let value = RawValue::from_string(text)?;
-    match tidy(value.get()).map_err(serde_json::Error::custom)? {
-        Cow::Borrowed(_) => Ok(value),
-        Cow::Owned(tidied) => RawValue::from_string(tidied),
-    }
-}
-
 /// The same value without white space between its tokens; `text` must be valid JSON, and numbers and strings keep
 /// their spelling. It must fit into `data` as a member.
 ///
@@ -125,18 +116,18 @@ pub(crate) fn tidy(text: &str) -> Result<Cow<'_, str>, &'static str> {
 fn skip_string(bytes: &[u8], open: usize) -> Result<usize, &'static str> {
     const LONE: &str = "holds half a surrogate pair";
     let mut at = open + 1;
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'"' => break,
-            b'\\' => match (surrogate(bytes, at), surrogate(bytes, at + 6)) {
-                (None, _) => at += 2,
-                (Some(Half::High), Some(Half::Low)) => at += 12,
-                _ => return Err(LONE),
-            },
-            _ => at += 1,
+    while let Some(skipped) = bytes[at..].iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+        at += skipped;
+        if bytes[at] == b'"' {
+            return Ok(at);
         }
+        at += match (surrogate(bytes, at), surrogate(bytes, at + 6)) {
+            (None, _) => 2,
+            (Some(Half::High), Some(Half::Low)) => 12,
+            _ => return Err(LONE),
+        };
     }
-    Ok(at)
+    Err("has a string without end")
 }
 
 enum Half {

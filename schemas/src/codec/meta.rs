@@ -108,12 +108,9 @@ pub(super) struct MetaRead {
 impl MetaRead {
     /// Foreign producers write to the log too, so every form is checked again.
     pub(super) fn checked(self) -> Result<Meta, String> {
-        let moment = |name, micros| {
-            let moment = Timestamp(micros);
-            moment
-                .is_in_range()
-                .then_some(moment)
-                .ok_or(format!("{name} is outside the years 1 to 9999"))
+        let moment = |name, micros| match Timestamp(micros) {
+            moment if moment.is_in_range() => Ok(moment),
+            _ => Err(format!("{name} is outside the years 1 to 9999")),
         };
         let meta = Meta {
             event_id: EventId::parse(&self.event_id).map_err(|e| e.0)?,

@@ -1,6 +1,11 @@
 //! What must stay true of the schemas for ever: compatible with each other, frozen once released, and readable with
 //! other people's tools.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "all of this crate is tests; clippy only sees that of #[test] functions"
+)]
+
 mod compatible;
 mod frozen;
 mod kcat;
