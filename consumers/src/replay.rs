@@ -48,7 +48,10 @@ pub struct Replay {
 impl Replay {
     /// With the default bound of its memory.
     pub fn new(metrics: ReplayMetrics) -> Self {
-        Replay { metrics, state_bytes: DEFAULT_STATE_BYTES }
+        Replay {
+            metrics,
+            state_bytes: DEFAULT_STATE_BYTES,
+        }
     }
 
     /// With so many bytes of sessions' states per partition.
@@ -93,7 +96,11 @@ impl Projection for Replay {
         reason: &'static str,
         transaction: &mut sqlx::PgConnection,
     ) -> Result<(), ApplyError> {
-        let not_ours = |detail: String| ApplyError::Record { offset: record.offset, reason: "decode", detail };
+        let not_ours = |detail: String| ApplyError::Record {
+            offset: record.offset,
+            reason: "decode",
+            detail,
+        };
         let event = decode_record(record.key.as_deref(), record.value.as_ref())
             .map_err(|error| not_ours(error.to_string()))?;
         let event = unreadable(event, record, reason).map_err(|error| not_ours(error.to_string()))?;
@@ -108,5 +115,11 @@ fn unreadable(event: Event, record: &Record, reason: &'static str) -> serde_json
     let value = record.value.clone().unwrap_or_default();
     let base64 = base64::engine::general_purpose::STANDARD.encode(&value);
     let data = serde_json::value::to_raw_value(&serde_json::json!({ "base64": base64, "code": reason }))?;
-    Ok(Event { kind: Kind::Unreadable, data, raw: None, record: Some(value), ..event })
+    Ok(Event {
+        kind: Kind::Unreadable,
+        data,
+        raw: None,
+        record: Some(value),
+        ..event
+    })
 }

@@ -163,6 +163,3 @@ impl Driver {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

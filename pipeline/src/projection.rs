@@ -121,6 +121,3 @@ pub struct RunnerContext {
     /// Ends it.
     pub stopping: CancellationToken,
 }
-
-#[cfg(test)]
-mod tests;

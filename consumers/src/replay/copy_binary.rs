@@ -20,7 +20,11 @@ impl CopyBuffer {
     pub(super) fn new(columns: i16, capacity: usize) -> Self {
         let mut bytes = Vec::with_capacity(capacity);
         bytes.extend_from_slice(HEADER);
-        CopyBuffer { bytes, columns, rows: 0 }
+        CopyBuffer {
+            bytes,
+            columns,
+            rows: 0,
+        }
     }
 
     pub(super) fn rows(&self) -> u64 {

@@ -19,8 +19,13 @@ pub(super) struct EventRows {
 impl EventRows {
     /// With room for these events.
     pub(super) fn for_events(events: &[Event]) -> Self {
-        let data: usize = events.iter().map(|event| event.data.get().len() + ROW_OVERHEAD).sum();
-        EventRows { copy: CopyBuffer::new(COLUMNS, data) }
+        let data: usize = events
+            .iter()
+            .map(|event| event.data.get().len() + ROW_OVERHEAD)
+            .sum();
+        EventRows {
+            copy: CopyBuffer::new(COLUMNS, data),
+        }
     }
 
     pub(super) fn rows(&self) -> u64 {
@@ -28,7 +33,13 @@ impl EventRows {
     }
 
     pub(super) fn push(&mut self, event: &Event, position: i64, clock: Timestamp) {
-        let Event { meta, kind, data, raw, record } = event;
+        let Event {
+            meta,
+            kind,
+            data,
+            raw,
+            record,
+        } = event;
         let copy = &mut self.copy;
         copy.begin_row();
         copy.bytes(meta.session_id.as_str().as_bytes());

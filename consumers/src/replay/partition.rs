@@ -53,7 +53,12 @@ struct Part {
 
 impl PartitionState {
     pub(super) fn new(partition: i32, limit_bytes: usize) -> Self {
-        PartitionState { partition, sessions: HashMap::new(), limit_bytes, batches: 0 }
+        PartitionState {
+            partition,
+            sessions: HashMap::new(),
+            limit_bytes,
+            batches: 0,
+        }
     }
 
     /// Decides which of these are events, numbers them, and writes them and their sessions.
@@ -164,8 +169,11 @@ impl PartitionState {
         if bytes <= self.limit_bytes {
             return;
         }
-        let mut by_use: Vec<(u64, SessionId)> =
-            self.sessions.iter().map(|(id, state)| (state.used, id.clone())).collect();
+        let mut by_use: Vec<(u64, SessionId)> = self
+            .sessions
+            .iter()
+            .map(|(id, state)| (state.used, id.clone()))
+            .collect();
         by_use.sort_unstable();
         for (_, id) in by_use {
             if bytes <= self.limit_bytes / 4 * 3 {
@@ -185,11 +193,19 @@ impl SessionState {
         ended: bool,
         agent_event_id: Option<EventId>,
     ) -> Self {
-        SessionState { sequencer, usage, ended, agent_event_id, used: 0 }
+        SessionState {
+            sequencer,
+            usage,
+            ended,
+            agent_event_id,
+            used: 0,
+        }
     }
 
     fn bytes(&self) -> usize {
-        let ids = usize::try_from(self.sequencer.position()).unwrap_or(usize::MAX).min(SEQUENCER_IDS);
+        let ids = usize::try_from(self.sequencer.position())
+            .unwrap_or(usize::MAX)
+            .min(SEQUENCER_IDS);
         SESSION_BYTES + ids * ID_BYTES
     }
 }

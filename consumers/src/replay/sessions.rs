@@ -45,7 +45,10 @@ pub(super) struct LastEvent {
 /// Whether the session is over.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
-    Ended { at: Timestamp, reason: String },
+    Ended {
+        at: Timestamp,
+        reason: String,
+    },
     /// The agent went on.
     Reopened,
 }
@@ -60,9 +63,17 @@ impl SessionChange {
     pub(super) fn note(&mut self, state: &mut SessionState, event: &Event, position: i64, clock: Timestamp) {
         let meta = &event.meta;
         if position == 1 {
-            self.begun = Some(Begun { agent_id: meta.agent_id.as_str().to_owned(), at: clock });
+            self.begun = Some(Begun {
+                agent_id: meta.agent_id.as_str().to_owned(),
+                at: clock,
+            });
         }
-        self.last = Some(LastEvent { id: meta.event_id, position, clock, received: meta.received });
+        self.last = Some(LastEvent {
+            id: meta.event_id,
+            position,
+            clock,
+            received: meta.received,
+        });
         match event.kind.name() {
             "session.started" | "session.updated" => self.note_profile(&event.data),
             "status.changed" => {
@@ -95,7 +106,10 @@ impl SessionChange {
         replace(&mut self.title, fields.text("title"));
         replace(&mut self.task, fields.text("task"));
         replace(&mut self.tags, fields.texts("tags"));
-        replace(&mut self.visibility, fields.text("visibility").and_then(|text| visibility(&text)));
+        replace(
+            &mut self.visibility,
+            fields.text("visibility").and_then(|text| visibility(&text)),
+        );
     }
 
     fn note_end(&mut self, state: &mut SessionState, event: &Event, clock: Timestamp) {
@@ -108,7 +122,10 @@ impl SessionChange {
         }
         let reason = Fields::of(&event.data).text("reason").unwrap_or_default();
         state.ended = true;
-        self.end = Some(End::Ended { at: clock.max(meta.time.min(meta.received)), reason });
+        self.end = Some(End::Ended {
+            at: clock.max(meta.time.min(meta.received)),
+            reason,
+        });
     }
 }
 
@@ -119,7 +136,9 @@ fn replace<T>(old: &mut Option<T>, new: Option<T>) {
 }
 
 fn visibility(text: &str) -> Option<&'static str> {
-    ["public", "unlisted", "private"].into_iter().find(|known| *known == text)
+    ["public", "unlisted", "private"]
+        .into_iter()
+        .find(|known| *known == text)
 }
 
 /// Members of a JSON object, each parsed only when it is asked for: what is not what it should be is absent.
@@ -143,7 +162,11 @@ impl<'a> Fields<'a> {
 
 /// Postgres' `text` cannot hold NUL.
 fn without_nul(text: String) -> String {
-    if text.contains('\0') { text.replace('\0', "") } else { text }
+    if text.contains('\0') {
+        text.replace('\0', "")
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]

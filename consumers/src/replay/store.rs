@@ -31,7 +31,10 @@ pub(super) async fn load_sessions(
 
 fn session_state(row: SessionRow) -> sqlx::Result<(String, SessionState)> {
     let (id, position, clock, ended, agent_event_id, usage, largest) = row;
-    let largest = largest.into_iter().map(event_id).collect::<sqlx::Result<Vec<_>>>()?;
+    let largest = largest
+        .into_iter()
+        .map(event_id)
+        .collect::<sqlx::Result<Vec<_>>>()?;
     let sequencer = Sequencer::resume(position, Some(Timestamp::from(clock)), largest);
     let usage: Usage = serde_json::from_str(&usage).map_err(|error| sqlx::Error::Decode(error.into()))?;
     let agent_event_id = agent_event_id.map(event_id).transpose()?;
@@ -57,7 +60,9 @@ pub(super) async fn known_events(
     .bind(ids)
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(|(session, id)| Ok((session, event_id(id)?))).collect()
+    rows.into_iter()
+        .map(|(session, id)| Ok((session, event_id(id)?)))
+        .collect()
 }
 
 /// All rows in one COPY.
@@ -67,7 +72,9 @@ pub(super) async fn copy_events(connection: &mut PgConnection, rows: EventRows) 
     copy.send(rows.finish()).await?;
     let written = copy.finish().await?;
     if written != expected {
-        return Err(sqlx::Error::Protocol(format!("COPY wrote {written} rows of {expected}")));
+        return Err(sqlx::Error::Protocol(format!(
+            "COPY wrote {written} rows of {expected}"
+        )));
     }
     Ok(())
 }
@@ -82,11 +89,15 @@ pub(super) async fn write_sessions(
         changes.iter().partition(|(_, change, _)| change.begun.is_some());
     if !begun.is_empty() {
         let columns = Columns::of(&begun)?;
-        columns.write(INSERT_SESSIONS, partition, begun.len(), connection).await?;
+        columns
+            .write(INSERT_SESSIONS, partition, begun.len(), connection)
+            .await?;
     }
     if !continued.is_empty() {
         let columns = Columns::of(&continued)?;
-        columns.write(UPDATE_SESSIONS, partition, continued.len(), connection).await?;
+        columns
+            .write(UPDATE_SESSIONS, partition, continued.len(), connection)
+            .await?;
     }
     Ok(())
 }
@@ -175,7 +186,9 @@ impl<'a> Columns<'a> {
     fn of(changes: &[&(&'a SessionId, &'a SessionChange, &'a SessionState)]) -> sqlx::Result<Self> {
         let mut columns = Columns::default();
         for (id, change, state) in changes {
-            columns.push(id, change, state).map_err(|error| sqlx::Error::Encode(error.into()))?;
+            columns
+                .push(id, change, state)
+                .map_err(|error| sqlx::Error::Encode(error.into()))?;
         }
         Ok(columns)
     }
@@ -192,13 +205,15 @@ impl<'a> Columns<'a> {
         self.last_event_id.push(last.id.uuid());
         self.clock.push(last.clock.to_datetime());
         self.received_at.push(last.received.to_datetime());
-        self.agent_event_at.push(change.agent_event_at.map(Timestamp::to_datetime));
+        self.agent_event_at
+            .push(change.agent_event_at.map(Timestamp::to_datetime));
         self.agent_event_id.push(state.agent_event_id.map(EventId::uuid));
         self.agent_name.push(change.agent_name.as_deref());
         self.agent_avatar.push(change.agent_avatar.as_deref());
         self.title.push(change.title.as_deref());
         self.task.push(change.task.as_deref());
-        self.tags.push(change.tags.as_ref().map(serde_json::to_string).transpose()?);
+        self.tags
+            .push(change.tags.as_ref().map(serde_json::to_string).transpose()?);
         self.visibility.push(change.visibility);
         self.status.push(change.status.as_deref());
         self.end_changed.push(change.end.is_some());
@@ -208,11 +223,18 @@ impl<'a> Columns<'a> {
         };
         self.ended_at.push(ended_at);
         self.end_reason.push(end_reason);
-        self.usage.push(change.used.then(|| serde_json::to_string(&state.usage)).transpose()?);
+        self.usage.push(
+            change
+                .used
+                .then(|| serde_json::to_string(&state.usage))
+                .transpose()?,
+        );
         self.tokens.push(change.used.then(|| state.usage.tokens()));
         self.cost_usd.push(change.used.then(|| state.usage.cost_usd()));
-        self.agent_id.push(change.begun.as_ref().map(|begun| begun.agent_id.as_str()));
-        self.started_at.push(change.begun.as_ref().map(|begun| begun.at.to_datetime()));
+        self.agent_id
+            .push(change.begun.as_ref().map(|begun| begun.agent_id.as_str()));
+        self.started_at
+            .push(change.begun.as_ref().map(|begun| begun.at.to_datetime()));
         Ok(())
     }
 

@@ -43,7 +43,19 @@ impl World {
         self.start_on(self.database.pool.clone(), RunnerOptions::default())
     }
 
+    pub fn start_with_state_bytes(&self, state_bytes: usize) -> Runner {
+        self.start_replay(
+            self.database.pool.clone(),
+            RunnerOptions::default(),
+            Some(state_bytes),
+        )
+    }
+
     pub fn start_on(&self, pool: PgPool, options: RunnerOptions) -> Runner {
+        self.start_replay(pool, options, None)
+    }
+
+    fn start_replay(&self, pool: PgPool, options: RunnerOptions, state_bytes: Option<usize>) -> Runner {
         let registry = Arc::new(Registry::new());
         let lifecycle = Lifecycle::new();
         let stopping = CancellationToken::new();
@@ -56,17 +68,31 @@ impl World {
             lifecycle: lifecycle.clone(),
             stopping: stopping.clone(),
         };
-        let replay = Replay::new(ReplayMetrics::register(&registry).expect("fresh metrics"));
+        let mut replay = Replay::new(ReplayMetrics::register(&registry).expect("fresh metrics"));
+        if let Some(bytes) = state_bytes {
+            replay = replay.with_state_bytes(bytes);
+        }
         let task = tokio::spawn(ProjectionRunner::run(replay, context));
-        Runner { lifecycle, registry, stopping, task }
+        Runner {
+            lifecycle,
+            registry,
+            stopping,
+            task,
+        }
     }
 
     pub async fn count_events(&self) -> i64 {
-        sqlx::query_scalar("select count(*) from events").fetch_one(&self.database.pool).await.expect("a count")
+        sqlx::query_scalar("select count(*) from events")
+            .fetch_one(&self.database.pool)
+            .await
+            .expect("a count")
     }
 
     pub async fn wait_for_events(&self, expected: i64) {
-        wait_until(&format!("there are {expected} events"), async || self.count_events().await == expected).await;
+        wait_until(&format!("there are {expected} events"), async || {
+            self.count_events().await == expected
+        })
+        .await;
     }
 
     /// (position, event id) of a session.
@@ -92,9 +118,10 @@ impl World {
     }
 
     pub async fn wait_for_stop(&self, partition: i32, reason: &str) {
-        wait_until(&format!("partition {partition} stops with {reason}"), async || {
-            self.partition_row(partition).await.3.as_deref() == Some(reason)
-        })
+        wait_until(
+            &format!("partition {partition} stops with {reason}"),
+            async || self.partition_row(partition).await.3.as_deref() == Some(reason),
+        )
         .await;
     }
 }
@@ -114,10 +141,16 @@ impl Runner {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == name);
         let metrics = family.map(|family| family.get_metric()).unwrap_or_default();
-        metrics.iter().map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value()).sum()
+        metrics
+            .iter()
+            .map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value())
+            .sum()
     }
 
     pub fn problem(&self) -> Option<String> {
-        self.lifecycle.readiness().into_iter().find_map(|(_, state)| state.err())
+        self.lifecycle
+            .readiness()
+            .into_iter()
+            .find_map(|(_, state)| state.err())
     }
 }
