@@ -5,7 +5,7 @@
 //! new id: who looks at `topic_recreated` after taking records and before using them has not misread one.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
@@ -19,6 +19,9 @@ pub(crate) struct ClientWatch {
     topic_id: Mutex<Option<String>>,
     topic_recreated: AtomicBool,
     brokers_down: AtomicBool,
+    contact_lost: AtomicBool,
+    /// Callbacks so far; a poll returns after each, and does not say that there was one.
+    served: AtomicU64,
 }
 
 impl ClientWatch {
@@ -29,6 +32,8 @@ impl ClientWatch {
             topic_id: Mutex::new(None),
             topic_recreated: AtomicBool::new(false),
             brokers_down: AtomicBool::new(false),
+            contact_lost: AtomicBool::new(false),
+            served: AtomicU64::new(0),
         }
     }
     /// Makes librdkafka write the lines that `topic_recreated` lives on.
@@ -43,6 +48,14 @@ impl ClientWatch {
     pub(crate) fn take_topic_recreated(&self) -> bool {
         self.topic_recreated.swap(false, Ordering::AcqRel)
     }
+    /// True once after a broker's connection broke. Serve the client's main queue before asking.
+    pub(crate) fn take_contact_lost(&self) -> bool {
+        self.contact_lost.swap(false, Ordering::AcqRel)
+    }
+    /// How many log lines and errors were served: a queue is empty when a poll leaves this as it was.
+    pub(crate) fn served(&self) -> u64 {
+        self.served.load(Ordering::Acquire)
+    }
     /// Records arrived, so a broker answers; logs it if none did before.
     pub(crate) fn note_contact(&self) {
         if self.brokers_down.swap(false, Ordering::AcqRel) {
@@ -51,11 +64,16 @@ impl ClientWatch {
     }
 
     fn note_line(&self, line: &str) {
-        let Some((topic, id)) = changed_topic_id(line) else { return };
+        let Some((topic, id)) = changed_topic_id(line) else {
+            return;
+        };
         if topic != self.topic {
             return;
         }
-        let mut known = self.topic_id.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut known = self
+            .topic_id
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if known.as_deref().is_some_and(|before| before != id) {
             self.topic_recreated.store(true, Ordering::Release);
         }
@@ -65,12 +83,23 @@ impl ClientWatch {
 
 impl ClientContext for ClientWatch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.served.fetch_add(1, Ordering::AcqRel);
         self.note_line(line);
         forward_log(level, facility, line);
     }
     fn error(&self, error: KafkaError, reason: &str) {
+        self.served.fetch_add(1, Ordering::AcqRel);
         match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::BrokerTransportFailure) => {
+                self.contact_lost.store(true, Ordering::Release);
+                tracing::debug!(
+                    kafka.topic = self.topic,
+                    reason,
+                    "connection to a kafka broker lost"
+                );
+            }
             Some(RDKafkaErrorCode::AllBrokersDown) => {
+                self.contact_lost.store(true, Ordering::Release);
                 if !self.brokers_down.swap(true, Ordering::AcqRel) {
                     tracing::warn!(kafka.topic = self.topic, reason, "no kafka broker can be reached");
                 }

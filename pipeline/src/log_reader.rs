@@ -7,6 +7,7 @@
 mod poll_loop;
 mod probe;
 mod signals;
+mod witness;
 
 use std::sync::Arc;
 
@@ -62,7 +63,9 @@ impl LogReader {
         let (sender, batches) = mpsc::channel(queue.max(1));
         let signals = Arc::new(Signals::default());
         let poll_loop = PollLoop::new(config, topic, from, signals.clone(), sender)?;
-        std::thread::Builder::new().name("kulti-log-reader".to_owned()).spawn(move || poll_loop.run())?;
+        std::thread::Builder::new()
+            .name("kulti-log-reader".to_owned())
+            .spawn(move || poll_loop.run())?;
         Ok(LogReader { batches, signals })
     }
 

@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use kulti_pipeline::{LogReader, LogReaderEvent, OutRecord, Record, watermarks};
-use kulti_test_support::{TestTopics, WAIT_LIMIT};
+use kulti_pipeline::config::KafkaConfig;
+use kulti_pipeline::{
+    LogProducer, LogReader, LogReaderEvent, OutRecord, PipelineMetrics, Record, watermarks,
+};
+use kulti_test_support::{TestTopics, WAIT_LIMIT, wait_until};
+use prometheus::Registry;
+use rdkafka::mocking::MockCluster;
 
 fn record(key: &str, value: &str) -> OutRecord {
     OutRecord {
@@ -198,28 +203,44 @@ async fn a_topic_made_anew_is_told(error_backoff_ms: &str) -> String {
     let name = topics.session_events();
     let (first, second) = (key_of_partition(0, 2), key_of_partition(1, 2));
     let producer = topics.producer();
-    let old = numbered(&first, 10).into_iter().chain(numbered(&second, 10)).collect();
+    let old = numbered(&first, 10)
+        .into_iter()
+        .chain(numbered(&second, 10))
+        .collect();
     assert_eq!(producer.send(&name, old).await, vec![Ok(()); 20]);
     let mut reader = LogReader::start(&topics.config, &name, &[(0, 0), (1, 0)], 64).expect("a reader");
     read(&mut reader, 20).await;
     let begun = Instant::now();
     topics.recreate().await;
-    let new = (0..50).flat_map(|_| [record(&first, "new"), record(&second, "new")]).collect();
+    let new = (0..50)
+        .flat_map(|_| [record(&first, "new"), record(&second, "new")])
+        .collect();
     assert_eq!(producer.send(&name, new).await, vec![Ok(()); 100]);
     println!("recreated and filled after {:?}", begun.elapsed());
     let mut told = Vec::new();
     let mut first_detail = None;
     while told.len() < 2 {
         match next(&mut reader).await {
-            LogReaderEvent::PartitionError { partition, truncated, detail } => {
-                println!("{:?}: partition {partition}, truncated {truncated}: {detail}", begun.elapsed());
+            LogReaderEvent::PartitionError {
+                partition,
+                truncated,
+                detail,
+            } => {
+                println!(
+                    "{:?}: partition {partition}, truncated {truncated}: {detail}",
+                    begun.elapsed()
+                );
                 if truncated {
                     told.push(partition);
                     first_detail.get_or_insert(detail);
                 }
             }
             LogReaderEvent::Records(records) => {
-                panic!("{} records of the new log, from offset {}", records.len(), records[0].offset);
+                panic!(
+                    "{} records of the new log, from offset {}",
+                    records.len(),
+                    records[0].offset
+                );
             }
         }
     }
@@ -227,7 +248,11 @@ async fn a_topic_made_anew_is_told(error_backoff_ms: &str) -> String {
     assert_eq!(told, [0, 1]);
     reader.seek(0, 0);
     let records = read(&mut reader, 50).await;
-    assert!(records.iter().all(|record| record.partition == 0 && text(record) == "new"));
+    assert!(
+        records
+            .iter()
+            .all(|record| record.partition == 0 && text(record) == "new")
+    );
     reader.seek(1, 0);
     read(&mut reader, 50).await;
     first_detail.expect("a detail")
@@ -242,6 +267,49 @@ async fn a_topic_made_anew_and_filled_is_told_before_any_of_its_records() {
 #[tokio::test]
 async fn a_topic_made_anew_and_still_empty_is_told() {
     a_topic_made_anew_is_told("20").await;
+}
+
+#[tokio::test]
+async fn an_outage_loses_and_repeats_nothing() {
+    let mock = MockCluster::new(1).expect("a mock cluster");
+    let config = KafkaConfig {
+        brokers: mock.bootstrap_servers(),
+        topic_prefix: "test.".to_owned(),
+        partitions: 2,
+        replication: 1,
+        delivery_timeout: Duration::from_secs(20),
+        properties: Vec::new(),
+    };
+    let name = "test.session-events";
+    mock.create_topic(name, 2, 1).expect("a topic");
+    let metrics = PipelineMetrics::register(&Registry::new()).expect("metrics");
+    let producer = LogProducer::new(&config, metrics).expect("a producer");
+    let mut reader = LogReader::start(&config, name, &[(0, 0), (1, 0)], 4).expect("a reader");
+    let (first, second) = (key_of_partition(0, 2), key_of_partition(1, 2));
+    let mut expected = 0;
+    for _ in 0..3 {
+        let records = numbered(&first, 5)
+            .into_iter()
+            .chain(numbered(&second, 5))
+            .collect();
+        assert_eq!(producer.send(name, records).await, vec![Ok(()); 10]);
+        let mut records = read(&mut reader, 10).await;
+        records.sort_by_key(|record| (record.partition, record.offset));
+        let found: Vec<(i32, i64)> = records
+            .iter()
+            .map(|record| (record.partition, record.offset))
+            .collect();
+        let of = |partition| (expected..expected + 5).map(move |offset| (partition, offset));
+        assert_eq!(found, of(0).chain(of(1)).collect::<Vec<_>>());
+        expected += 5;
+        mock.broker_down(1).expect("down");
+        wait_until("the producer notices the outage", async || {
+            !producer.is_available()
+        })
+        .await;
+        mock.broker_up(1).expect("up");
+        wait_until("the broker answers again", async || producer.is_available()).await;
+    }
 }
 
 #[tokio::test]

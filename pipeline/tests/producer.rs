@@ -9,7 +9,11 @@ use prometheus::Registry;
 use rdkafka::mocking::MockCluster;
 
 fn record(key: &str, value: impl Into<Vec<u8>>) -> OutRecord {
-    OutRecord { key: key.into(), value: value.into(), headers: Vec::new() }
+    OutRecord {
+        key: key.into(),
+        value: value.into(),
+        headers: Vec::new(),
+    }
 }
 
 fn config(brokers: &str, delivery_timeout: Duration) -> KafkaConfig {
@@ -30,12 +34,18 @@ fn producer(config: &KafkaConfig) -> (LogProducer, Registry) {
 }
 
 async fn read(topics: &TestTopics, count: usize) -> Vec<Record> {
-    let from: Vec<(i32, i64)> = (0..topics.config.partitions).map(|partition| (partition, 0)).collect();
+    let from: Vec<(i32, i64)> = (0..topics.config.partitions)
+        .map(|partition| (partition, 0))
+        .collect();
     let mut reader = LogReader::start(&topics.config, &topics.session_events(), &from, 4).expect("a reader");
     let mut records = Vec::new();
     while records.len() < count {
-        let event = tokio::time::timeout(WAIT_LIMIT, reader.next()).await.expect("an event in time");
-        let Some(LogReaderEvent::Records(batch)) = event else { panic!("{event:?}") };
+        let event = tokio::time::timeout(WAIT_LIMIT, reader.next())
+            .await
+            .expect("an event in time");
+        let Some(LogReaderEvent::Records(batch)) = event else {
+            panic!("{event:?}")
+        };
         records.extend(batch);
     }
     records
@@ -43,8 +53,13 @@ async fn read(topics: &TestTopics, count: usize) -> Vec<Record> {
 
 fn value_of_metric(registry: &Registry, name: &str) -> f64 {
     let families = registry.gather();
-    let family = families.iter().find(|family| family.name() == name).expect("the metric");
-    let of = |metric: &prometheus::proto::Metric| metric.get_counter().get_value() + metric.get_gauge().get_value();
+    let family = families
+        .iter()
+        .find(|family| family.name() == name)
+        .expect("the metric");
+    let of = |metric: &prometheus::proto::Metric| {
+        metric.get_counter().get_value() + metric.get_gauge().get_value()
+    };
     family.get_metric().iter().map(of).sum()
 }
 
@@ -55,12 +70,19 @@ async fn each_record_has_its_result_and_the_log_has_them_in_order() {
     let records = (0..3_000).map(|number| record(&format!("s{}", number % 7), format!("{number}")));
     let results = producer.send(&topics.session_events(), records.collect()).await;
     assert_eq!(results, vec![Ok(()); 3_000]);
-    assert_eq!(value_of_metric(&registry, "kulti_pipeline_producer_records_total"), 3_000.0);
+    assert_eq!(
+        value_of_metric(&registry, "kulti_pipeline_producer_records_total"),
+        3_000.0
+    );
 
-    let mut last = vec![-1_i64; 7];
+    let mut last = [-1_i64; 7];
     for record in read(&topics, 3_000).await {
         let key = record.key.as_deref().expect("a key");
-        assert_eq!(record.partition, kulti_schemas::partition_of(key, 4), "murmur2, as Java's");
+        assert_eq!(
+            record.partition,
+            kulti_schemas::partition_of(key, 4),
+            "murmur2, as Java's"
+        );
         let number: i64 = std::str::from_utf8(record.value.as_deref().expect("a value"))
             .expect("text")
             .parse()
@@ -86,7 +108,12 @@ async fn one_record_that_is_too_large_does_not_keep_the_others_back() {
     .take((2 << 20) + 1)
     .collect();
     let nearly = large[..(2 << 20) - 4_096].to_vec();
-    let records = vec![record("s", "first"), record("s", large), record("s", nearly), record("s", "last")];
+    let records = vec![
+        record("s", "first"),
+        record("s", large),
+        record("s", nearly),
+        record("s", "last"),
+    ];
     let results = producer.send(&topics.session_events(), records).await;
     assert_eq!(results, [Ok(()), Err(SendError::TooLarge), Ok(()), Ok(())]);
     assert_eq!(read(&topics, 3).await.len(), 3);
@@ -114,12 +141,21 @@ async fn an_empty_request_is_answered_at_once() {
 async fn without_a_broker_it_says_so_soon_and_answers_within_the_delivery_timeout() {
     let (producer, registry) = producer(&config("127.0.0.1:1", Duration::from_secs(1)));
     wait_until("the producer is unavailable", async || !producer.is_available()).await;
-    assert_eq!(value_of_metric(&registry, "kulti_pipeline_producer_available"), 0.0);
+    assert_eq!(
+        value_of_metric(&registry, "kulti_pipeline_producer_available"),
+        0.0
+    );
     let begun = Instant::now();
     let results = producer.send("test.session-events", vec![record("s", "x")]).await;
-    assert!(matches!(results[..], [Err(SendError::Unavailable(_))]), "{results:?}");
+    assert!(
+        matches!(results[..], [Err(SendError::Unavailable(_))]),
+        "{results:?}"
+    );
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    assert_eq!(value_of_metric(&registry, "kulti_pipeline_producer_failures_total"), 1.0);
+    assert_eq!(
+        value_of_metric(&registry, "kulti_pipeline_producer_failures_total"),
+        1.0
+    );
 }
 
 #[tokio::test]
@@ -127,8 +163,15 @@ async fn a_full_queue_refuses_the_rest_of_the_request() {
     let mut config = config("127.0.0.1:1", Duration::from_secs(1));
     config.properties = vec![("queue.buffering.max.messages".to_owned(), "10".to_owned())];
     let (producer, _) = producer(&config);
-    let results = producer.send("test.session-events", vec![record("s", "x"); 15]).await;
-    assert!(results[..10].iter().all(|result| matches!(result, Err(SendError::Unavailable(_)))), "{results:?}");
+    let results = producer
+        .send("test.session-events", vec![record("s", "x"); 15])
+        .await;
+    assert!(
+        results[..10]
+            .iter()
+            .all(|result| matches!(result, Err(SendError::Unavailable(_)))),
+        "{results:?}"
+    );
     assert_eq!(results[10..], vec![Err(SendError::QueueFull); 5]);
 }
 
@@ -137,7 +180,10 @@ async fn it_takes_up_again_by_itself_when_the_broker_is_back() {
     let mock = MockCluster::new(1).expect("a mock cluster");
     mock.create_topic("test.session-events", 1, 1).expect("a topic");
     let (producer, _) = producer(&config(&mock.bootstrap_servers(), Duration::from_secs(2)));
-    assert_eq!(producer.send("test.session-events", vec![record("s", "1")]).await, [Ok(())]);
+    assert_eq!(
+        producer.send("test.session-events", vec![record("s", "1")]).await,
+        [Ok(())]
+    );
     assert!(producer.is_available());
     for _ in 0..2 {
         mock.broker_down(1).expect("down");
@@ -145,12 +191,18 @@ async fn it_takes_up_again_by_itself_when_the_broker_is_back() {
         wait_until("the producer is unavailable", async || !producer.is_available()).await;
         println!("unavailable after {:?}", begun.elapsed());
         let results = producer.send("test.session-events", vec![record("s", "2")]).await;
-        assert!(matches!(results[..], [Err(SendError::Unavailable(_))]), "{results:?}");
+        assert!(
+            matches!(results[..], [Err(SendError::Unavailable(_))]),
+            "{results:?}"
+        );
         mock.broker_up(1).expect("up");
         let begun = Instant::now();
         wait_until("the producer is available", async || producer.is_available()).await;
         println!("available after {:?}", begun.elapsed());
-        assert_eq!(producer.send("test.session-events", vec![record("s", "3")]).await, [Ok(())]);
+        assert_eq!(
+            producer.send("test.session-events", vec![record("s", "3")]).await,
+            [Ok(())]
+        );
     }
 }
 
@@ -159,11 +211,18 @@ async fn what_waits_while_the_broker_is_away_for_a_moment_is_acknowledged() {
     let mock = MockCluster::new(1).expect("a mock cluster");
     mock.create_topic("test.session-events", 1, 1).expect("a topic");
     let (producer, _) = producer(&config(&mock.bootstrap_servers(), Duration::from_secs(20)));
-    assert_eq!(producer.send("test.session-events", vec![record("s", "1")]).await, [Ok(())]);
+    assert_eq!(
+        producer.send("test.session-events", vec![record("s", "1")]).await,
+        [Ok(())]
+    );
     mock.broker_down(1).expect("down");
     let waiting = tokio::spawn({
         let producer = producer.clone();
-        async move { producer.send("test.session-events", vec![record("s", "2"); 100]).await }
+        async move {
+            producer
+                .send("test.session-events", vec![record("s", "2"); 100])
+                .await
+        }
     });
     wait_until("the producer is unavailable", async || !producer.is_available()).await;
     mock.broker_up(1).expect("up");

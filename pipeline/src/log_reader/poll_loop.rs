@@ -13,6 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use super::signals::{Seek, Signals};
+use super::witness::Witness;
 use super::{Batch, LogReaderEvent};
 use crate::Record;
 use crate::client_watch::ClientWatch;
@@ -39,6 +40,7 @@ pub(super) struct PollLoop {
     last_served: i32,
     batch: Vec<Record>,
     batch_bytes: usize,
+    witness: Witness,
 }
 
 /// The owner is gone.
@@ -64,6 +66,7 @@ impl PollLoop {
             last_served: -1,
             batch: Vec::new(),
             batch_bytes: 0,
+            witness: Witness::new(config, topic),
         };
         let mut assignment = TopicPartitionList::new();
         for (partition, offset) in from {
@@ -99,16 +102,57 @@ impl PollLoop {
         if self.consumer.context().take_topic_recreated() {
             return self.give_up_old_log();
         }
-        if !self.batch.is_empty() {
-            self.consumer.context().note_contact();
-            self.batch_bytes = 0;
-            let records = std::mem::take(&mut self.batch);
-            self.tell(LogReaderEvent::Records(records))?;
+        if self.consumer.context().take_contact_lost() {
+            self.witness.doubt_all();
         }
+        self.tell_batch()?;
         for (partition, error) in failed {
             self.tell_partition_error(partition, &error)?;
         }
         Ok(())
+    }
+
+    fn tell_batch(&mut self) -> Result<(), Stopped> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.consumer.context().note_contact();
+        let others = loop {
+            match self.witness.find_other_logs(&self.batch) {
+                Ok(others) => break others,
+                Err(error) => tracing::warn!(%error, "log reader: the last records cannot be read again yet"),
+            }
+            if self.batches.is_closed() {
+                return Err(Stopped);
+            }
+        };
+        for partition in others {
+            self.batch.retain(|record| record.partition != partition);
+            self.stop_partition(
+                partition,
+                "the log was replaced by another while no broker could be reached",
+            )?;
+        }
+        self.batch_bytes = 0;
+        let records = std::mem::take(&mut self.batch);
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.witness.remember(&records);
+        self.tell(LogReaderEvent::Records(records))
+    }
+
+    /// It rests until a seek.
+    fn stop_partition(&mut self, partition: i32, detail: &str) -> Result<(), Stopped> {
+        if let Err(error) = self.unassign(partition) {
+            tracing::error!(%error, partition, "log reader: a partition cannot be unassigned");
+        }
+        self.witness.forget(partition);
+        self.tell(LogReaderEvent::PartitionError {
+            partition,
+            detail: detail.to_owned(),
+            truncated: true,
+        })
     }
 
     /// Takes what is ready until the batch is full, beginning after the partition that was served last.
@@ -143,15 +187,18 @@ impl PollLoop {
         failed
     }
 
-    /// Logs and errors that belong to no partition; the context looks at them.
+    /// Logs and errors that belong to no partition; the context looks at them. Until the queue is empty.
     fn serve_common_queue(&mut self) {
-        while let Some(result) = self.consumer.poll(Duration::ZERO) {
-            match result {
-                Ok(message) => {
+        loop {
+            let served = self.consumer.context().served();
+            match self.consumer.poll(Duration::ZERO) {
+                None if self.consumer.context().served() == served => return,
+                None => {}
+                Some(Ok(message)) => {
                     self.batch_bytes += message.payload_len() + message.key_len();
                     self.batch.push(copy_record(&message));
                 }
-                Err(error) => tracing::debug!(%error, "log reader: client error"),
+                Some(Err(error)) => tracing::debug!(%error, "log reader: client error"),
             }
         }
     }
@@ -160,16 +207,9 @@ impl PollLoop {
     fn give_up_old_log(&mut self) -> Result<(), Stopped> {
         self.batch.clear();
         self.batch_bytes = 0;
-        if let Err(error) = self.consumer.unassign() {
-            tracing::error!(%error, "log reader: partitions cannot be unassigned");
-        }
         let detail = format!("the topic {} was deleted and made anew", self.topic);
         for partition in self.queues.keys().copied().collect::<Vec<_>>() {
-            self.tell(LogReaderEvent::PartitionError {
-                partition,
-                detail: detail.clone(),
-                truncated: true,
-            })?;
+            self.stop_partition(partition, &detail)?;
         }
         Ok(())
     }
@@ -177,7 +217,11 @@ impl PollLoop {
     fn tell_partition_error(&mut self, partition: i32, error: &KafkaError) -> Result<(), Stopped> {
         let truncated = matches!(
             error.rdkafka_error_code(),
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+            Some(
+                RDKafkaErrorCode::AutoOffsetReset
+                    | RDKafkaErrorCode::OffsetOutOfRange
+                    | RDKafkaErrorCode::LogTruncation
+            )
         );
         self.tell(LogReaderEvent::PartitionError {
             partition,
@@ -188,6 +232,7 @@ impl PollLoop {
 
     fn start_anew(&mut self, seek: Seek) -> Result<(), Stopped> {
         self.seeks_done = seek.number;
+        self.witness.forget(seek.partition);
         if let Err(error) = self.assign_anew(seek) {
             let detail = format!("cannot start anew at offset {}: {error}", seek.offset);
             let partition = seek.partition;
@@ -201,19 +246,25 @@ impl PollLoop {
     }
 
     fn assign_anew(&mut self, seek: Seek) -> anyhow::Result<()> {
-        let mut partition = TopicPartitionList::new();
-        partition.add_partition(&self.topic, seek.partition);
+        self.unassign(seek.partition)?;
+        self.split_queue(seek.partition)?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, seek.partition, Offset::Offset(seek.offset))?;
+        self.consumer.incremental_assign(&list)?;
+        Ok(())
+    }
+
+    fn unassign(&self, partition: i32) -> anyhow::Result<()> {
         if self
             .consumer
             .assignment()?
-            .find_partition(&self.topic, seek.partition)
+            .find_partition(&self.topic, partition)
             .is_some()
         {
-            self.consumer.incremental_unassign(&partition)?;
+            let mut list = TopicPartitionList::new();
+            list.add_partition(&self.topic, partition);
+            self.consumer.incremental_unassign(&list)?;
         }
-        self.split_queue(seek.partition)?;
-        partition.set_partition_offset(&self.topic, seek.partition, Offset::Offset(seek.offset))?;
-        self.consumer.incremental_assign(&partition)?;
         Ok(())
     }
 
