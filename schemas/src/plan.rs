@@ -77,6 +77,8 @@ pub(crate) struct Codec {
 /// takes, far below what would hurt.
 const MAX_ALLOCATION_BYTES: usize = 16 << 20;
 
+const MAX_FIELDS: usize = 64;
+
 static PLANS: LazyLock<Vec<Vec<Plan>>> = LazyLock::new(|| {
     apache_avro::util::max_allocation_bytes(MAX_ALLOCATION_BYTES);
     KINDS
@@ -115,7 +117,12 @@ fn compile(entry: &KindEntry, version: u8, json: &str) -> Plan {
     let fields = record["fields"].as_array_mut().expect("a record has fields");
     fields.remove(0);
     // The last two are `extra` and `raw`.
-    let of_data = fields.iter().take(fields.len() - 2).map(compile_field).collect();
+    let of_data: Vec<Field> = fields.iter().take(fields.len() - 2).map(compile_field).collect();
+    assert!(
+        of_data.len() <= MAX_FIELDS,
+        "{}: the mapper marks fields in 64 bits",
+        entry.name
+    );
     Plan {
         id: SchemaId::of(entry.number, version),
         kind: Kind::Known(entry.name),
