@@ -12,14 +12,19 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use kulti_schemas::SessionId;
 
+use tokio::time::{Instant, sleep};
+
 use crate::access::{self, Reader};
 use crate::live::Phase;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 use crate::{control, store};
 
-/// How long a session that was never projected may take to be found in the log.
-const FIND: Duration = Duration::from_secs(3);
+/// How long a session may take to come back from the log after its first event was accepted.
+const ARRIVES: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long a session that was never projected may take to be read from the log.
+const TAKEN_UP: Duration = Duration::from_secs(3);
 
 /// Opens a watch socket. See docs/protocol.md for its frames.
 #[utoipa::path(
@@ -46,44 +51,49 @@ pub(crate) async fn open_watch_socket(
     Ok(response)
 }
 
-/// Refuses what this reader may not see in the words for what does not exist.
+/// Refuses what this reader may not see in the words for what does not exist, and after the same time: an event that
+/// was accepted a moment ago may not have come back from the log yet.
 pub(crate) async fn check_may_watch(
     state: &AppState,
     reader: &Reader,
     session: &SessionId,
 ) -> Result<(), Problem> {
-    let not_found = || {
-        Problem::new(
-            Code::NotFound,
-            format!("there is no session {session} that you may see"),
-        )
-    };
+    let deadline = Instant::now() + ARRIVES;
+    loop {
+        if may_watch(state, reader, session).await? {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(Problem::new(
+                Code::NotFound,
+                format!("there is no session {session} that you may see"),
+            ));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn may_watch(state: &AppState, reader: &Reader, session: &SessionId) -> Result<bool, Problem> {
     let unavailable = |error: sqlx::Error| {
         tracing::warn!(%error, "a session's visibility cannot be read");
         Problem::new(Code::DatabaseUnavailable, "try again in a moment").retry_after(1)
     };
-    let access = store::session_access(&state.pool, session)
+    if let Some(access) = store::session_access(&state.pool, session)
         .await
-        .map_err(unavailable)?;
-    if let Some(access) = access {
-        let allowed = reader.may_read(access.visibility.as_deref(), access.owner.as_deref());
-        return if allowed { Ok(()) } else { Err(not_found()) };
+        .map_err(unavailable)?
+    {
+        return Ok(reader.may_read(access.visibility.as_deref(), access.owner.as_deref()));
     }
-    // Accepted a moment ago, perhaps: then the log has it before replay does.
+    // In the log before replay has it?
     if !state.live.may_hold(session) {
-        return Err(not_found());
+        return Ok(false);
     }
     let channel = state.live.channel(session);
-    if channel.ready(FIND).await != Phase::Live {
+    if channel.ready(TAKEN_UP).await != Phase::Live {
         return Err(Problem::new(Code::Busy, "the session is still being taken up").retry_after(1));
     }
     let owner = control::session_owner(&state.pool, session)
         .await
         .map_err(unavailable)?;
-    let exists = channel.position() > 0;
-    if exists && reader.may_read(channel.visibility().as_deref(), owner.as_deref()) {
-        Ok(())
-    } else {
-        Err(not_found())
-    }
+    Ok(channel.position() > 0 && reader.may_read(channel.visibility().as_deref(), owner.as_deref()))
 }
