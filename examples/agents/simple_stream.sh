@@ -20,10 +20,10 @@ json() {
 }
 
 send() { # method, the object's members beside agentId
-  local key
-  key=${agent}-$$-$((++sent))
+  # One for each request, the same for each attempt. Drawn, not counted: a pipeline's loop is a shell of its own.
+  local key=$$-$SECONDS-$RANDOM-$RANDOM-$RANDOM
   printf '{"agentId":%s,%s}' "$(json "$agent")" "$2" |
-    curl -fsS -X "$1" "$url/api/agent/stream" --retry 8 --retry-connrefused --max-time 30 \
+    curl -fsS -X "$1" "$url/api/agent/stream" --retry 5 --retry-connrefused --max-time 30 \
       -H 'content-type: application/json' -H "Idempotency-Key: $key" \
       ${KULTI_API_KEY:+-H "Authorization: Bearer $KULTI_API_KEY"} --data-binary @-
 }
@@ -31,7 +31,7 @@ send() { # method, the object's members beside agentId
 patch() { send PATCH "$1" > /dev/null; }
 
 start_session() { # agent, name, avatar, task, visibility
-  agent=$1 sent=0
+  agent=$1
   local answer visibility=
   [ -z "$5" ] || visibility=",\"visibility\":$(json "$5")"
   answer=$(send POST "\"agentName\":$(json "$2"),\"agentAvatar\":$(json "$3"),\"task\":$(json "$4")$visibility")
@@ -40,7 +40,7 @@ start_session() { # agent, name, avatar, task, visibility
 }
 
 end_session() {
-  curl -fsS -X DELETE "$url/api/agent/stream?agentId=$agent" --retry 8 --retry-connrefused \
+  curl -fsS -X DELETE "$url/api/agent/stream?agentId=$agent" --retry 5 --retry-connrefused \
     ${KULTI_API_KEY:+-H "Authorization: Bearer $KULTI_API_KEY"} > /dev/null
 }
 

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* How fast a point escapes, smoothed; -1 for one that stays. */
 static double escape(double re, double im, int depth)
@@ -20,7 +21,16 @@ static double escape(double re, double im, int depth)
 static void colour(double speed, int rgb[3])
 {
     for (int i = 0; i < 3; i++)
-        rgb[i] = speed < 0 ? 0 : (int)(127.5 + 127.5 * cos(0.35 * sqrt(speed) * 2 + 4.2 - i * 0.7));
+        rgb[i] = speed < 0 ? 0 : (int)(15.5 + 15.5 * cos(0.7 * sqrt(speed) + 4.2 - i * 0.7)) * 8;
+}
+
+/* Changes a colour if it is another one than before. */
+static void paint(int layer, const int rgb[3], int now[3])
+{
+    if (memcmp(rgb, now, 3 * sizeof *rgb) == 0)
+        return;
+    printf("\033[%d;2;%d;%d;%dm", layer, rgb[0], rgb[1], rgb[2]);
+    memcpy(now, rgb, 3 * sizeof *rgb);
 }
 
 int main(int argc, char **argv)
@@ -33,6 +43,7 @@ int main(int argc, char **argv)
     int columns = atoi(argv[4]), rows = atoi(argv[5]), depth = atoi(argv[6]);
     double step = 2 * height / rows;
     for (int row = 0; row < rows; row += 2) {
+        int ink[3] = {-1}, ground[3] = {-1};
         for (int column = 0; column < columns; column++) {
             double x = re + (column - (columns - 1) / 2.0) * step;
             double upper = escape(x, im + height - row * step, depth);
@@ -42,8 +53,11 @@ int main(int argc, char **argv)
             colour(lower, b);
             if (argc > 7)
                 printf("%.4f %.4f\n", upper, lower);
-            else
-                printf("\033[38;2;%d;%d;%dm\033[48;2;%d;%d;%dm▀", a[0], a[1], a[2], b[0], b[1], b[2]);
+            else {
+                paint(38, a, ink);
+                paint(48, b, ground);
+                printf("▀");
+            }
         }
         if (argc <= 7)
             printf("\033[0m\n");
