@@ -107,7 +107,7 @@ const HANDLERS = {
   },
   "session.erased": (fold, data, event) => fold.note(event, { type: "session", title: "Session erased", text: "" }),
   thought: (fold, data, event) =>
-    fold.note(event, { type: "thought", title: oneLine(data.type ?? "", 30), text: plainText(data.content) }),
+    fold.note(event, { type: "thought", title: data.type === "general" ? "" : oneLine(data.type, 30), text: plainText(data.content) }),
   "message.delta": (fold, data, event) => {
     const key = oneLine(data.message, 200);
     const piece = typeof data.text === "string" ? data.text : "";

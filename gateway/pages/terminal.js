@@ -142,15 +142,29 @@ function spanOf(text, style) {
   if (reversed) [fg, bg] = [bg ?? "back", fg ?? "fore"];
   // Bold makes the dark half of the palette bright, as terminals do.
   if (style.flags & FLAGS.BOLD && typeof fg === "number" && fg < 8) fg += 8;
-  colour(span, "color", "f", fg);
-  colour(span, "backgroundColor", "b", bg);
+  if (!paintBlocks(span, text, fg, bg)) {
+    colour(span, "color", "f", fg);
+    colour(span, "backgroundColor", "b", bg);
+  }
   const names = [[FLAGS.BOLD, "bold"], [FLAGS.DIM, "dim"], [FLAGS.ITALIC, "italic"], [FLAGS.UNDERLINE, "underline"], [FLAGS.STRIKE, "strike"], [FLAGS.HIDDEN, "concealed"]];
   for (const [flag, name] of names) if (style.flags & flag) span.classList.add(name);
   return span;
 }
 
+const isColour = (value) => typeof value === "string" && value.startsWith("rgb(");
+
+/** Half and full blocks are pictures' dots: painted as such, no seam of the font's own shows between two lines. */
+function paintBlocks(span, text, fg, bg) {
+  if (!isColour(fg) || !(isColour(bg) || bg === null) || !/^(▀+|▄+|█+)$/.test(text)) return false;
+  const ground = bg ?? "transparent";
+  const [upper, lower] = text[0] === "▀" ? [fg, ground] : text[0] === "▄" ? [ground, fg] : [fg, fg];
+  span.style.backgroundImage = `linear-gradient(${upper} 50%, ${lower} 50%)`;
+  span.classList.add("blocks");
+  return true;
+}
+
 function colour(span, property, prefix, value) {
   if (value === null) return;
-  if (typeof value === "string" && value.startsWith("rgb(")) span.style[property] = value;
+  if (isColour(value)) span.style[property] = value;
   else span.classList.add(`${prefix}-${value}`);
 }
