@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Migrate(commands::migrate::MigrateArguments),
     /// Make, check and list the topics; take up a log that was cut
     Topics(commands::topics::TopicsArguments),
+    /// Serve, and stream the example sessions as live agents
+    Demo(commands::demo::DemoArguments),
     /// Send events: one, or NDJSON from standard input
     Send(commands::send::SendArguments),
     /// List sessions, live ones first
@@ -53,6 +55,8 @@ pub(crate) enum Command {
     Login(commands::login::LoginArguments),
     /// Make, list and revoke API keys
     Keys(commands::keys::KeysArguments),
+    /// Check everything a server needs, and say how to mend it
+    Doctor(commands::doctor::DoctorArguments),
     /// Print the settings in force, and where each comes from
     Config(commands::config::ConfigCommandArguments),
     /// Print the completion script for a shell

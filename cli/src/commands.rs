@@ -3,6 +3,8 @@
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod consume;
+pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod gateway;
 pub(crate) mod keys;
 pub(crate) mod login;
@@ -25,6 +27,7 @@ pub(crate) async fn run(command: Command, environment: Environment) -> anyhow::R
         Command::Serve(arguments) => serve::run(arguments, environment).await,
         Command::Gateway(arguments) => gateway::run(arguments, environment).await,
         Command::Consume(arguments) => consume::run(arguments, environment).await,
+        Command::Demo(arguments) => demo::run(arguments, environment).await,
         other => interruptible(run_short(other, environment)).await,
     }
 }
@@ -32,6 +35,7 @@ pub(crate) async fn run(command: Command, environment: Environment) -> anyhow::R
 async fn run_short(command: Command, environment: &Environment) -> anyhow::Result<()> {
     match command {
         Command::Migrate(arguments) => migrate::run(arguments, environment).await,
+        Command::Doctor(arguments) => doctor::run(arguments, environment).await,
         Command::Topics(arguments) => topics::run(arguments, environment).await,
         Command::Send(arguments) => send::run(arguments, environment).await,
         Command::Sessions(arguments) => sessions::run(arguments, environment).await,
@@ -41,7 +45,7 @@ async fn run_short(command: Command, environment: &Environment) -> anyhow::Resul
         Command::Keys(arguments) => keys::run(arguments, environment).await,
         Command::Config(arguments) => config::run(&arguments, environment),
         Command::Completions(arguments) => completions::run(&arguments),
-        Command::Serve(_) | Command::Gateway(_) | Command::Consume(_) => Ok(()),
+        Command::Serve(_) | Command::Gateway(_) | Command::Consume(_) | Command::Demo(_) => Ok(()),
     }
 }
 

@@ -53,8 +53,11 @@ impl Environment {
         &self.folder
     }
 
-    /// The agent's name when nobody gave one: the repository's folder, or this folder.
+    /// The agent's name when no flag gives one: KULTI_AGENT, the repository's folder, or this folder.
     pub(crate) fn agent_name(&self) -> Option<String> {
+        if let Some(name) = self.get("KULTI_AGENT") {
+            return Some(name.to_owned());
+        }
         let repository = self
             .folder
             .ancestors()
@@ -89,5 +92,11 @@ mod tests {
         std::fs::create_dir(root.path().join("shop/.git")).expect("a repository");
         assert_eq!(Environment::of(&[], &inner).agent_name().as_deref(), Some("shop"));
         assert_eq!(Environment::of(&[], Path::new("/")).agent_name(), None);
+        assert_eq!(
+            Environment::of(&[("KULTI_AGENT", "nex")], &inner)
+                .agent_name()
+                .as_deref(),
+            Some("nex")
+        );
     }
 }

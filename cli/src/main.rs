@@ -11,6 +11,7 @@ mod args;
 mod backoff;
 mod client;
 mod commands;
+mod demo;
 mod environment;
 mod event_line;
 mod event_text;

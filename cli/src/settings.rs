@@ -19,13 +19,12 @@ use crate::failure::usage;
 use crate::state::Folders;
 
 /// Variables that are for clients and tests, not for the server.
-const OTHER_VARIABLES: [&str; 6] = [
+const OTHER_VARIABLES: [&str; 5] = [
     "KULTI_URL",
     "KULTI_API_KEY",
     "KULTI_SESSION",
     "KULTI_AGENT",
     "KULTI_CONFIG",
-    "KULTI_DEMO",
 ];
 const OTHER_PREFIXES: [&str; 2] = ["KULTI_TEST_", "KULTI_STACK_"];
 const SYSTEM_FILE: &str = "/etc/kulti/kulti.toml";

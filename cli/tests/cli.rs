@@ -251,3 +251,50 @@ fn ctrl_c_is_exit_code_130() {
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
     drop(input);
 }
+
+#[test]
+fn a_taken_port_names_its_holder_and_the_flag() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for command in ["serve", "gateway"] {
+        let output = run(&[command, "--listen", &address]);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(&address) && error.contains("--listen"), "{error}");
+        #[cfg(target_os = "linux")]
+        assert!(
+            error.contains(&format!("(process {})", std::process::id())),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn doctor_names_every_thing_that_is_wrong_and_its_fix() {
+    let output = run(&["doctor", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let checks = text(&output.stdout);
+    for wrong in ["broker", "database"] {
+        let line = checks
+            .lines()
+            .find(|line| line.contains(&format!("\"check\":\"{wrong}\"")))
+            .expect("the check");
+        assert!(line.contains("\"failed\"") && line.contains("\"fix\""), "{line}");
+    }
+    assert!(!checks.contains("secret"), "{checks}");
+    assert_eq!(run(&["doctor", "--ready"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_role_without_its_database_says_which_one() {
+    for arguments in [
+        &["migrate"][..],
+        &["migrate", "--check"],
+        &["keys", "list", "--database"],
+    ] {
+        let output = run(arguments);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(error.contains("127.0.0.1:1/none"), "{arguments:?}: {error}");
+    }
+}

@@ -61,6 +61,7 @@ pub(crate) fn run(arguments: &ConfigCommandArguments, environment: &Environment)
     settings.kafka()?;
     settings.database()?;
     settings.gateway()?;
+    settings.life()?;
     settings.log_format()?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::environment::Environment;
-use crate::server::{Process, Role, check, spawn_consumer};
+use crate::server::{Process, Role, check, spawn_consumer, spawn_life};
 use crate::settings::{ConfigArguments, Settings};
 
 /// Flags of `kulti consume`.
@@ -27,5 +27,6 @@ pub(crate) async fn run(mut arguments: ConsumeArguments, environment: &Environme
     for role in arguments.roles {
         spawn_consumer(&process, role)?;
     }
+    spawn_life(&process)?;
     process.run().await
 }

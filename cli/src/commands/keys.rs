@@ -42,10 +42,10 @@ enum KeysAction {
 #[derive(Debug, Args)]
 struct CreateArguments {
     /// What you call it
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "key")]
     name: String,
-    /// What it may do; several are separated by commas
-    #[arg(long, value_delimiter = ',', default_value = "produce,read")]
+    /// What it may do; several are separated by commas [default: produce,read; of the first key: admin]
+    #[arg(long, value_delimiter = ',')]
     scope: Vec<ScopeName>,
     /// Let it write for this agent only
     #[arg(long)]
@@ -159,43 +159,112 @@ pub(crate) async fn run(arguments: KeysArguments, environment: &Environment) -> 
     }
 }
 
+/// Where keys are made, listed and revoked.
+enum Access {
+    Server(Client),
+    Database(PgPool),
+}
+
 impl Way {
-    async fn pool(&self, environment: &Environment) -> anyhow::Result<PgPool> {
-        let settings = Settings::load(&self.config, &[], environment)?;
-        settings.database()?.connect().await
+    async fn open(&self, environment: &Environment) -> anyhow::Result<Access> {
+        if self.database {
+            let settings = Settings::load(&self.config, &[], environment)?;
+            return Ok(Access::Database(settings.database()?.connect().await?));
+        }
+        Ok(Access::Server(
+            Client::connect(self.server.url.as_deref(), environment).await?,
+        ))
+    }
+}
+
+impl Access {
+    async fn list(&self) -> anyhow::Result<Vec<Key>> {
+        let client = match self {
+            Access::Database(pool) => {
+                return Ok(control::list_keys(pool)
+                    .await?
+                    .into_iter()
+                    .map(Key::from)
+                    .collect());
+            }
+            Access::Server(client) => client,
+        };
+        let (mut keys, mut cursor) = (Vec::new(), None);
+        loop {
+            let query: Vec<(&str, String)> = cursor
+                .take()
+                .map(|cursor| ("cursor", cursor))
+                .into_iter()
+                .collect();
+            let request = client
+                .request(Method::GET, client.url(&["v1", "keys"]))
+                .query(&query);
+            let page: Page = client.json(request).await?;
+            keys.extend(page.items);
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => return Ok(keys),
+            }
+        }
     }
 
-    async fn client(&self, environment: &Environment) -> anyhow::Result<Client> {
-        Client::connect(self.server.url.as_deref(), environment).await
+    async fn create(&self, new: control::NewKey) -> anyhow::Result<Key> {
+        match self {
+            Access::Database(pool) => {
+                let created = control::create_key(pool, &new).await?;
+                Ok(Key {
+                    key: Some(created.secret),
+                    ..Key::from(created.record)
+                })
+            }
+            Access::Server(client) => {
+                let scopes: Vec<&str> = new.scopes.iter().map(|scope| scope.as_str()).collect();
+                let body = json!({"name": new.name, "scopes": scopes, "agent": new.agent});
+                client
+                    .json(
+                        client
+                            .request(Method::POST, client.url(&["v1", "keys"]))
+                            .json(&body),
+                    )
+                    .await
+            }
+        }
+    }
+
+    async fn revoke(&self, id: &str) -> anyhow::Result<()> {
+        match self {
+            Access::Database(pool) => {
+                let revoked = control::revoke_key(pool, id).await?;
+                anyhow::ensure!(revoked, "there is no such key, or it is revoked already");
+            }
+            Access::Server(client) => {
+                client
+                    .answer(client.request(Method::DELETE, client.url(&["v1", "keys", id])))
+                    .await?;
+            }
+        }
+        Ok(())
     }
 }
 
 async fn create(arguments: CreateArguments, environment: &Environment) -> anyhow::Result<()> {
-    let scopes: Vec<Scope> = arguments.scope.iter().copied().map(Scope::from).collect();
-    let key = if arguments.way.database {
-        let pool = arguments.way.pool(environment).await?;
-        let new = control::NewKey {
-            name: arguments.name,
-            scopes,
-            agent: arguments.agent,
+    let access = arguments.way.open(environment).await?;
+    let mut scopes: Vec<Scope> = arguments.scope.iter().copied().map(Scope::from).collect();
+    if scopes.is_empty() {
+        // Once there is a key, only an admin's can make the next one.
+        let is_first = access.list().await?.is_empty();
+        scopes = if is_first {
+            vec![Scope::Admin]
+        } else {
+            vec![Scope::Produce, Scope::Read]
         };
-        let created = control::create_key(&pool, &new).await?;
-        Key {
-            key: Some(created.secret),
-            ..Key::from(created.record)
-        }
-    } else {
-        let client = arguments.way.client(environment).await?;
-        let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
-        let body = json!({"name": arguments.name, "scopes": scopes, "agent": arguments.agent});
-        client
-            .json(
-                client
-                    .request(Method::POST, client.url(&["v1", "keys"]))
-                    .json(&body),
-            )
-            .await?
+    }
+    let new = control::NewKey {
+        name: arguments.name,
+        scopes,
+        agent: arguments.agent,
     };
+    let key = access.create(new).await?;
     if arguments.json {
         return Ok(print_line(serde_json::to_string(&key)?)?);
     }
@@ -209,16 +278,7 @@ async fn create(arguments: CreateArguments, environment: &Environment) -> anyhow
 }
 
 async fn list(arguments: ListArguments, environment: &Environment) -> anyhow::Result<()> {
-    let keys = if arguments.way.database {
-        let pool = arguments.way.pool(environment).await?;
-        control::list_keys(&pool)
-            .await?
-            .into_iter()
-            .map(Key::from)
-            .collect()
-    } else {
-        all_keys(&arguments.way.client(environment).await?).await?
-    };
+    let keys = arguments.way.open(environment).await?.list().await?;
     if arguments.json {
         for key in &keys {
             print_line(serde_json::to_string(key)?)?;
@@ -232,26 +292,6 @@ async fn list(arguments: ListArguments, environment: &Environment) -> anyhow::Re
     let rows: Vec<Vec<String>> = keys.iter().map(row).collect();
     let header = ["KEY", "SCOPES", "AGENT", "MADE", "STATE", "NAME"];
     Ok(print_line(table(&header, &rows, Paint::for_stdout(environment)))?)
-}
-
-async fn all_keys(client: &Client) -> anyhow::Result<Vec<Key>> {
-    let (mut keys, mut cursor) = (Vec::new(), None);
-    loop {
-        let query: Vec<(&str, String)> = cursor
-            .take()
-            .map(|cursor| ("cursor", cursor))
-            .into_iter()
-            .collect();
-        let request = client
-            .request(Method::GET, client.url(&["v1", "keys"]))
-            .query(&query);
-        let page: Page = client.json(request).await?;
-        keys.extend(page.items);
-        match page.next {
-            Some(next) => cursor = Some(next),
-            None => return Ok(keys),
-        }
-    }
 }
 
 fn row(key: &Key) -> Vec<String> {
@@ -269,17 +309,11 @@ fn row(key: &Key) -> Vec<String> {
 }
 
 async fn revoke(arguments: RevokeArguments, environment: &Environment) -> anyhow::Result<()> {
-    if arguments.way.database {
-        let pool = arguments.way.pool(environment).await?;
-        anyhow::ensure!(
-            control::revoke_key(&pool, &arguments.id).await?,
-            "there is no such key, or it is revoked already"
-        );
-    } else {
-        let client = arguments.way.client(environment).await?;
-        client
-            .answer(client.request(Method::DELETE, client.url(&["v1", "keys", &arguments.id])))
-            .await?;
-    }
+    arguments
+        .way
+        .open(environment)
+        .await?
+        .revoke(&arguments.id)
+        .await?;
     Ok(print_line(format!("revoked {}", clean_line(&arguments.id, 40)))?)
 }

@@ -72,11 +72,7 @@ pub(crate) async fn run(arguments: SendArguments, environment: &Environment) -> 
             .session
             .clone()
             .or_else(|| environment.get("KULTI_SESSION").map(str::to_owned)),
-        agent: arguments
-            .agent
-            .clone()
-            .or_else(|| environment.get("KULTI_AGENT").map(str::to_owned))
-            .or_else(|| environment.agent_name()),
+        agent: arguments.agent.clone().or_else(|| environment.agent_name()),
     };
     let from_stdin = arguments.what.as_deref() == Some("-");
     let single = if from_stdin {

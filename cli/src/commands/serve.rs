@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::environment::Environment;
-use crate::server::{Process, Role, bind, reachable_url, set_up, spawn_consumer, spawn_gateway};
+use crate::server::{Process, Role, bind, reachable_url, set_up, spawn_consumer, spawn_gateway, spawn_life};
 use crate::settings::{ConfigArguments, Settings};
 use crate::state::{Folders, RunningServer};
 
@@ -38,6 +38,7 @@ pub(crate) async fn run(arguments: ServeArguments, environment: &Environment) ->
     set_up(&process.settings.database()?, &process.kafka).await?;
     spawn_gateway(&process, listener)?;
     spawn_consumer(&process, Role::Replay)?;
+    spawn_life(&process)?;
     let record = RecordedServer::record(
         RunningServer {
             url,

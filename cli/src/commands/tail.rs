@@ -21,7 +21,7 @@ pub(crate) struct TailArguments {
     /// The session
     #[arg(conflicts_with = "agent")]
     session: Option<String>,
-    /// Follow this agent from session to session [default: the repository's or folder's name]
+    /// Follow this agent from session to session [env: KULTI_AGENT] [default: the repository's or folder's name]
     #[arg(long)]
     agent: Option<String>,
     /// Where to begin: live, start or a position

@@ -10,17 +10,13 @@ pub(super) fn holder(port: u16) -> Option<String> {
 }
 
 fn from_proc(proc: &Path, port: u16) -> Option<(u32, String)> {
-    let sockets: Vec<String> = ["net/tcp", "net/tcp6"]
+    let tables =
+        ["net/tcp", "net/tcp6"].map(|table| std::fs::read_to_string(proc.join(table)).unwrap_or_default());
+    let inodes = tables
         .iter()
-        .filter_map(|table| std::fs::read_to_string(proc.join(table)).ok())
-        .flat_map(|table| {
-            table
-                .lines()
-                .filter_map(|line| listening_inode(line, port))
-                .collect::<Vec<_>>()
-        })
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
+        .flat_map(|table| table.lines())
+        .filter_map(|line| listening_inode(line, port));
+    let sockets: Vec<String> = inodes.map(|inode| format!("socket:[{inode}]")).collect();
     if sockets.is_empty() {
         return None;
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::ValueEnum;
+use kulti_consumers::life::{LifeContext, LifeMetrics};
 use kulti_consumers::replay::{ReplayContext, ReplayMetrics};
 use kulti_gateway::{AppParts, AppState};
 use kulti_pipeline::{RunnerContext, RunnerOptions};
@@ -15,6 +16,7 @@ use super::process::Process;
 const GATEWAY_BUDGET: Duration = Duration::from_secs(9);
 /// Beyond what a partition may take to finish what it has begun.
 const DRAIN_SLACK: Duration = Duration::from_secs(3);
+const LIFE_BUDGET: Duration = Duration::from_secs(3);
 const LIVE_BUDGET: Duration = Duration::from_secs(3);
 
 /// A consumer by name.
@@ -65,6 +67,27 @@ fn spawn_replay(process: &Process) -> anyhow::Result<()> {
         stopping: process.lifecycle.stopping(),
     };
     let metrics = ReplayMetrics::register(&process.registry).context("cannot set up replay's metrics")?;
-    process.lifecycle.spawn("replay", budget, kulti_consumers::replay::run(ReplayContext { runner, metrics }));
+    process.lifecycle.spawn(
+        "replay",
+        budget,
+        kulti_consumers::replay::run(ReplayContext { runner, metrics }),
+    );
+    Ok(())
+}
+
+/// Ends sessions that fell silent. Every consuming process sweeps; the events it writes are the same ones.
+pub(crate) fn spawn_life(process: &Process) -> anyhow::Result<()> {
+    let context = LifeContext {
+        kafka: process.kafka.clone(),
+        pool: process.pool()?,
+        producer: process.producer.clone(),
+        options: process.settings.life()?,
+        metrics: LifeMetrics::register(&process.registry).context("cannot set up the sweep's metrics")?,
+        clock: LifeContext::system_clock(),
+        stopping: process.lifecycle.stopping(),
+    };
+    process
+        .lifecycle
+        .spawn("life", LIFE_BUDGET, kulti_consumers::life::run(context));
     Ok(())
 }

@@ -89,7 +89,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "log",
         "KULTI_LOG",
-        "info",
+        "info,sqlx=warn",
         "what is logged: error, warn, info, debug, or filters like kulti_gateway=debug",
     ),
     setting(

@@ -1,11 +1,14 @@
 //! The settings as the crates take them: typed, and refused with their name and origin where they make no sense.
 
+use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use kulti_consumers::life::LifeOptions;
 use kulti_gateway::{GatewayConfig, QuotaLimits, RateLimit, Visibility};
 use kulti_pipeline::config::{DatabaseConfig, KafkaConfig, LogFormat};
+use kulti_schemas::AgentId;
 
 use super::Settings;
 
@@ -119,6 +122,28 @@ impl Settings {
                 bytes: self.rate("quota.key.bytes_per_second", 5)?,
             },
             ..GatewayConfig::default()
+        })
+    }
+
+    /// When a session counts as ended.
+    pub(crate) fn life(&self) -> anyhow::Result<LifeOptions> {
+        let mut agent_timeouts = HashMap::new();
+        for pair in self.list("sessions.agent_timeouts") {
+            let parsed = pair.rsplit_once('=').and_then(|(agent, seconds)| {
+                Some((
+                    AgentId::parse(agent.trim()).ok()?,
+                    Duration::from_secs(seconds.trim().parse().ok()?),
+                ))
+            });
+            let wrong = || anyhow!("sessions.agent_timeouts: `{pair}` is not agent=seconds");
+            let (agent, timeout) = parsed.ok_or_else(wrong)?;
+            agent_timeouts.insert(agent, timeout);
+        }
+        let timeout = Duration::from_secs(self.parsed("sessions.timeout_s", "a number of seconds")?);
+        Ok(LifeOptions {
+            timeout,
+            agent_timeouts,
+            ..LifeOptions::default()
         })
     }
 
