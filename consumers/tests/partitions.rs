@@ -1,5 +1,7 @@
 //! Who owns a partition, and what happens to its log: takeovers, rebalances, cut logs, a database that goes away.
 
+#![expect(clippy::unwrap_used, reason = "the lint knows tests, not their helpers")]
+
 mod support;
 
 use std::time::Duration;

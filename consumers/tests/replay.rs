@@ -1,5 +1,7 @@
 //! The replay projection on real servers: what is an event, where, and once.
 
+#![expect(clippy::unwrap_used, reason = "the lint knows tests, not their helpers")]
+
 mod support;
 
 use std::time::Duration;

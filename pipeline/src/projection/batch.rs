@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::classify::{DataFailure, Failure, classify};
 use super::row::{self, Advance, Owned, acquire};
-use super::worker::Worker;
+use super::worker::{DEAD_LETTERS, Worker};
 use super::{ApplyError, Projection};
 use crate::Record;
 use crate::dead_letter::DeadLetterLimit;
@@ -187,7 +187,7 @@ impl<P: Projection> Worker<P> {
         let is_letter = |record: &Record| !letters.is_empty() && letter_offsets.contains(&record.offset);
         let too_many = possession.limit.count(records.iter().map(is_letter));
         if too_many {
-            row::stop(&mut *transaction, &possession.owned, "dead_letters")
+            row::stop(&mut *transaction, &possession.owned, DEAD_LETTERS)
                 .await
                 .map_err(classify)?;
         }

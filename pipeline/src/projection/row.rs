@@ -146,6 +146,22 @@ pub(super) async fn stop(
     Ok(done.rows_affected() == 1)
 }
 
+/// Lets a partition go on that is still ours and stopped for this reason.
+pub(super) async fn release(pool: &PgPool, owned: &Owned, reason: &'static str) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "update projection_partitions set stopped = null, updated_at = now()
+         where projection = $1 and partition = $2 and owner = $3 and epoch = $4 and stopped = $5",
+    )
+    .bind(owned.projection)
+    .bind(owned.partition)
+    .bind(owned.owner)
+    .bind(owned.epoch)
+    .bind(reason)
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// True while the partition is stopped.
 pub(super) async fn is_stopped(
     pool: &PgPool,

@@ -1,5 +1,9 @@
 //! One assigned partition's task: takes it over, verifies the log, applies batches; and again, whatever goes wrong.
 
+mod log_check;
+mod notes;
+mod waits;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,27 +15,27 @@ use super::batch::{Committed, Possession};
 use super::classify::Failure;
 use super::row::{self, Owned};
 use super::status::Status;
-use super::witness::{Testimony, Witness};
+use super::witness::Witness;
 use super::{Projection, RunnerContext};
 use crate::dead_letter::DeadLetterLimit;
 use crate::driver::{Driver, PartitionStream, StreamError};
 use crate::{DeadLetters, Record};
+use log_check::cut_at_gap;
 
 /// The log is verified before a commit if that was not done for so long. Shorter than `FETCH_ERROR_BACKOFF`.
 pub(super) const VERIFY_EVERY: Duration = Duration::from_secs(1);
 /// A fetch under a topic id that is gone fails before the first one under the new id, and the partition rests this
 /// long after it: so no record of a recreated topic gets here within `VERIFY_EVERY` of a testimony about the old one.
 pub(super) const FETCH_ERROR_BACKOFF: Duration = Duration::from_millis(1_500);
-/// How long the last applied record may take to come before the witness is asked about it.
-const FIRST_RECORD: Duration = Duration::from_secs(2);
 /// A replica that just became leader may lag behind for a moment: a record that is missing is looked for again.
 const MISSING_AGAIN: Duration = Duration::from_secs(1);
 /// A new owner's takeover is followed by the group's revoke, which a fenced worker waits for.
 const AFTER_FENCE: Duration = Duration::from_secs(1);
 /// How often a worker that has nothing to do says how far it is.
 const NOTE_LAG_EVERY: Duration = Duration::from_secs(2);
-/// How often a stopped partition's row is looked at.
-const PARKED_LOOK: Duration = Duration::from_secs(1);
+/// The reasons in `projection_partitions.stopped`.
+const LOG_TRUNCATED: &str = "log_truncated";
+pub(super) const DEAD_LETTERS: &str = "dead_letters";
 
 /// What all workers of a runner share.
 pub(super) struct Shared<P> {
@@ -58,6 +62,13 @@ impl<P> std::ops::Deref for Worker<P> {
     }
 }
 
+/// A partition that does not go on.
+#[derive(Debug)]
+struct Stopped {
+    owned: Owned,
+    reason: String,
+}
+
 /// Why a possession ended.
 #[derive(Debug)]
 enum End {
@@ -67,7 +78,7 @@ enum End {
     /// The log, the database or the group cannot be used now.
     Unavailable(String),
     /// The partition's row says that it does not go on, and why.
-    Stopped(String),
+    Stopped(Stopped),
     /// The log is not the one that was read.
     LogTruncated(Owned, &'static str),
     /// The log does not have the last applied record, which may pass.
@@ -118,7 +129,7 @@ impl<P: Projection> Worker<P> {
                     self.wait(AFTER_FENCE).await;
                 }
                 End::Unavailable(detail) => self.retry_later(&detail, &mut memory.backoff).await,
-                End::Stopped(reason) => self.park(&reason).await,
+                End::Stopped(stopped) => self.park(stopped).await,
                 End::RecordMissing(owned) if memory.missing_before => {
                     self.stop_truncated(&owned, "the last applied record is not in the log")
                         .await;
@@ -155,10 +166,10 @@ impl<P: Projection> Worker<P> {
             .takeovers
             .with_label_values(&[self.projection.name()])
             .inc();
-        if let Some(reason) = taken.stopped {
-            return End::Stopped(reason);
-        }
         let owned = taken.owned;
+        if let Some(reason) = taken.stopped {
+            return End::Stopped(Stopped { owned, reason });
+        }
         tracing::info!(
             kafka.partition = owned.partition,
             kafka.offset = owned.next_offset,
@@ -212,14 +223,12 @@ impl<P: Projection> Worker<P> {
                     verified = asked;
                 }
                 if self.apply_all(&mut possession, &batch).await? == Committed::Stopped {
-                    let labels = [self.projection.name(), "dead_letters"];
-                    self.context
-                        .metrics
-                        .projection
-                        .stops
-                        .with_label_values(&labels)
-                        .inc();
-                    return Err(End::Stopped("dead_letters".to_owned()));
+                    self.note_stop(DEAD_LETTERS);
+                    let owned = possession.owned;
+                    return Err(End::Stopped(Stopped {
+                        owned,
+                        reason: DEAD_LETTERS.to_owned(),
+                    }));
                 }
                 self.driver
                     .commit_for_lag_tools(self.partition, possession.owned.next_offset);
@@ -250,196 +259,4 @@ impl<P: Projection> Worker<P> {
             StreamError::Consumer(error) => End::Unavailable(format!("consumer: {error}")),
         })
     }
-
-    /// Opens the partition at the last applied record and compares it; gives back what came after it.
-    async fn open_verified(&self, owned: &Owned) -> Result<(PartitionStream, Vec<Record>), End> {
-        let start = if owned.last_record.is_some() {
-            owned.next_offset - 1
-        } else {
-            owned.next_offset
-        };
-        let unavailable = |error: &dyn std::fmt::Display| End::Unavailable(format!("consumer: {error}"));
-        let mut stream = self
-            .driver
-            .open(self.partition, start)
-            .await
-            .map_err(|error| unavailable(&error))?;
-        let options = &self.context.options;
-        let first = stream.next_batch(options.batch_records, options.batch_bytes);
-        match tokio::time::timeout(FIRST_RECORD, first).await {
-            Ok(Ok(mut batch)) => {
-                let Some(last_record) = owned.last_record else {
-                    return Ok((stream, batch));
-                };
-                let witness = batch.remove(0);
-                if witness.offset != start || witness.fingerprint() != last_record {
-                    return Err(End::LogTruncated(
-                        owned.clone(),
-                        "another record is where the last one was",
-                    ));
-                }
-                Ok((stream, batch))
-            }
-            Ok(Err(StreamError::Consumer(error))) => Err(unavailable(&error)),
-            // Nothing came, or nothing is there: a log without new records, one that was cut, or no broker.
-            Ok(Err(StreamError::OutOfRange)) | Err(_) => {
-                self.verify(owned).await?;
-                if owned.last_record.is_some() {
-                    return Err(End::Unavailable("the log is slow to answer".to_owned()));
-                }
-                Ok((stream, Vec::new()))
-            }
-        }
-    }
-
-    async fn verify(&self, owned: &Owned) -> Result<(), End> {
-        let testimony = tokio::select! {
-            testimony = self.witness.ask(owned) => testimony,
-            () = self.given_up.cancelled() => return Err(End::GivenUp),
-        };
-        match testimony {
-            Ok(Testimony::Same) => Ok(()),
-            Ok(Testimony::Different) => Err(End::LogTruncated(
-                owned.clone(),
-                "another record is where the last one was",
-            )),
-            Ok(Testimony::Missing) => Err(End::RecordMissing(owned.clone())),
-            Err(error) => Err(End::Unavailable(format!("log: {error}"))),
-        }
-    }
-
-    async fn stop_truncated(&self, owned: &Owned, detail: &str) {
-        match row::stop(&self.context.pool, owned, "log_truncated").await {
-            Ok(true) => {
-                let labels = [self.projection.name(), "log_truncated"];
-                self.context
-                    .metrics
-                    .projection
-                    .stops
-                    .with_label_values(&labels)
-                    .inc();
-                tracing::error!(
-                    kafka.partition = owned.partition,
-                    kafka.offset = owned.next_offset,
-                    projection = owned.projection,
-                    detail,
-                    "log_truncated: the log was cut or recreated; `kulti topics new-epoch` takes it up again"
-                );
-            }
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "a stopped partition could not be marked; tried again"),
-        }
-        // The takeover that follows finds it stopped, or finds out again.
-    }
-
-    /// Waits until the partition's row no longer says that it is stopped.
-    async fn park(&self, reason: &str) {
-        self.status.set_problem(self.partition, reason);
-        loop {
-            self.wait(PARKED_LOOK).await;
-            if self.given_up.is_cancelled() {
-                return;
-            }
-            match row::is_stopped(&self.context.pool, self.projection.name(), self.partition).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => tracing::debug!(%error, "a stopped partition's row could not be read"),
-            }
-        }
-    }
-
-    async fn retry_later(&self, detail: &str, backoff: &mut Backoff) {
-        self.context
-            .metrics
-            .projection
-            .retries
-            .with_label_values(&[self.projection.name()])
-            .inc();
-        self.status.set_problem(self.partition, detail);
-        let wait = backoff.next_wait();
-        tracing::warn!(
-            kafka.partition = self.partition,
-            detail,
-            wait_ms = wait.as_millis(),
-            "partition is tried again"
-        );
-        self.wait(wait).await;
-    }
-
-    /// Ends early when the partition is given up.
-    async fn wait(&self, time: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(time) => {}
-            () = self.given_up.cancelled() => {}
-        }
-    }
-
-    pub(super) fn note_committed(&self, owned: &Owned, records: &[Record], begun: Instant) {
-        let metrics = &self.context.metrics.projection;
-        let name = [owned.projection];
-        let size = |record: &Record| {
-            (record.key.as_ref().map_or(0, |key| key.len())
-                + record.value.as_ref().map_or(0, |value| value.len())) as u64
-        };
-        metrics
-            .records
-            .with_label_values(&name)
-            .inc_by(records.len() as u64);
-        metrics
-            .bytes
-            .with_label_values(&name)
-            .inc_by(records.iter().map(size).sum());
-        metrics
-            .transaction
-            .with_label_values(&name)
-            .observe(begun.elapsed().as_secs_f64());
-    }
-
-    pub(super) fn note_letters(&self, letters: &[(i64, &'static str)]) {
-        for (_, reason) in letters {
-            let labels = [self.projection.name(), *reason];
-            self.context
-                .metrics
-                .projection
-                .dead_letters
-                .with_label_values(&labels)
-                .inc();
-        }
-    }
-
-    fn note_lag(&self, owned: &Owned) {
-        let metrics = &self.context.metrics.projection;
-        metrics
-            .queue_bytes
-            .with_label_values(&[owned.projection])
-            .set(self.driver.queued_bytes());
-        let Some(log_end) = self.driver.log_end(self.partition) else {
-            return;
-        };
-        let lag = (log_end - owned.next_offset).max(0);
-        metrics
-            .lag
-            .with_label_values(&[owned.projection, &owned.partition.to_string()])
-            .set(lag);
-    }
-
-    fn note_given_up(&self) {
-        self.status.clear_problem(self.partition);
-        let labels = [self.projection.name(), &self.partition.to_string()];
-        // It has no lag if it never came to say so.
-        drop(self.context.metrics.projection.lag.remove_label_values(&labels));
-    }
-}
-
-/// Cuts off and gives back what follows a gap in the offsets, unless nothing came at that offset before either.
-/// Retention, compaction and transactions of others leave gaps; so could a client that loses records.
-fn cut_at_gap(batch: &mut Vec<Record>, next_offset: i64, believed: Option<i64>) -> Vec<Record> {
-    let mut expected = next_offset;
-    for index in 0..batch.len() {
-        if batch[index].offset != expected && believed != Some(expected) {
-            return batch.split_off(index);
-        }
-        expected = batch[index].offset + 1;
-    }
-    Vec::new()
 }
