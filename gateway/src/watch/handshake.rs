@@ -9,6 +9,8 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -19,16 +21,11 @@ use crate::problem::{Code, Problem};
 /// The subprotocol's name, for clients that name one.
 const PROTOCOL: &str = "kulti.v1";
 
-/// The 101 response, and a future of the stream with what the client sent early.
-pub(super) fn accept(
-    mut request: Request,
-) -> Result<
-    (
-        Response,
-        impl Future<Output = Result<(TcpStream, Bytes), hyper::Error>> + Send + 'static,
-    ),
-    Problem,
-> {
+/// The stream behind an upgraded connection, with what the client sent early.
+pub(super) type Upgraded = BoxFuture<'static, Result<(TcpStream, Bytes), hyper::Error>>;
+
+/// The 101 response, and the stream once that is sent.
+pub(super) fn accept(mut request: Request) -> Result<(Response, Upgraded), Problem> {
     let headers = request.headers();
     let refuse =
         |detail: &str| Problem::new(Code::InvalidParameter, format!("this is a WebSocket: {detail}"));
@@ -70,7 +67,7 @@ pub(super) fn accept(
         let parts = parts.expect("the server serves TokioIo<TcpStream>");
         Ok((parts.io.into_inner(), parts.read_buf))
     };
-    Ok((response.into_response(), upgraded))
+    Ok((response.into_response(), upgraded.boxed()))
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {

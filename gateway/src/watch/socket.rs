@@ -66,7 +66,10 @@ pub(super) async fn serve(state: AppState, reader: Reader, stream: TcpStream, re
         let mut payload = close.code.to_be_bytes().to_vec();
         payload.extend_from_slice(close.reason.as_bytes());
         outbox.push_control(&websocket_frame(0x8, &payload));
-        if tokio::time::timeout(CLOSING, drain(&outbox, &stream)).await.is_err() {
+        if tokio::time::timeout(CLOSING, drain(&outbox, &stream))
+            .await
+            .is_err()
+        {
             tracing::debug!("a viewer did not take what was left for it");
         }
     }
