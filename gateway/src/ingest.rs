@@ -10,7 +10,7 @@ mod owners;
 pub(crate) mod simple;
 mod split;
 
-pub(crate) use body::IngestMemory;
+pub(crate) use body::{HeldBody, IngestMemory, read_body};
 pub(crate) use owners::Owners;
 pub(crate) use simple::SimpleMemory;
 
@@ -25,13 +25,13 @@ use crate::access::{self, Writer};
 use crate::json::JsonBody;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
-use batch::{ItemResult, ItemStatus, OutcomeGuard, write_items};
-pub(crate) use body::read_body;
+use batch::{ItemResult, ItemStatus, OutcomeGuard, encode, write_encoded};
 use event::{ItemContext, parse_event};
 use split::{Format, split_items};
 
-/// Asked of a producer that is over its quota before its body is read.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
+/// A large request lets viewers' frames pass between so many of its items.
+const ITEMS_PER_TURN: usize = 64;
 
 /// What became of each event, in the order sent.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -85,13 +85,14 @@ pub(crate) async fn ingest_events(
         idempotency_key,
         only_agent: writer.only_agent(),
     };
-    let parsed = items
-        .texts
-        .iter()
-        .enumerate()
-        .map(|(index, text)| parse_event(text, index, &context))
-        .collect();
-    let results = write_items(&state, &writer, parsed).await;
+    let mut encoded = Vec::with_capacity(items.texts.len());
+    for (index, text) in items.texts.iter().enumerate() {
+        if index % ITEMS_PER_TURN == ITEMS_PER_TURN - 1 {
+            tokio::task::yield_now().await;
+        }
+        encoded.push(parse_event(text, index, &context).and_then(encode));
+    }
+    let results = write_encoded(&state, &writer, encoded).await;
     outcomes.record(&results);
     answer(results, items.is_single)
 }

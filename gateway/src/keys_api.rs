@@ -1,6 +1,6 @@
 //! `/v1/keys`: making, listing and revoking keys, for admins, and for this machine before there is a key.
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use crate::access;
 use crate::control::{self, KeyRecord, NewKey, Scope};
 use crate::ingest::read_body;
 use crate::json::{JsonBody, require_json};
+use crate::path::PathSegment;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 use crate::store::answered;
@@ -91,7 +92,7 @@ pub(crate) async fn list_keys(
 )]
 pub(crate) async fn revoke_key(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<StatusCode, Problem> {
     access::admin(&state, request.headers(), request.extensions()).await?;

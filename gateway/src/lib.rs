@@ -18,6 +18,7 @@ mod masking;
 mod metrics;
 mod openapi;
 mod pages;
+mod path;
 mod problem;
 mod quotas;
 mod reads;

@@ -211,20 +211,28 @@ impl IntoResponse for Problem {
 }
 
 impl From<sqlx::Error> for Problem {
-    /// Statements are ours and tested, so what fails here is the database or the way to it, but for rows that
-    /// cannot be read.
+    /// A statement that Postgres refuses and a row that cannot be read are faults of ours; everything else is the
+    /// database or the way to it.
     fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
-                tracing::error!(%error, "a row of the database cannot be read");
-                Problem::new(Code::Internal, "a row of the database cannot be read")
-            }
-            error => {
-                tracing::warn!(%error, "the database did not answer");
-                Problem::database_unavailable()
-            }
+        let is_fault = match &error {
+            sqlx::Error::Database(refusal) => !refusal.code().is_some_and(|code| is_outage(&code)),
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_) => true,
+            _ => false,
+        };
+        if is_fault {
+            tracing::error!(%error, "a statement failed");
+            return Problem::new(Code::Internal, "the database could not be asked for this");
         }
+        tracing::warn!(%error, "the database did not answer");
+        Problem::database_unavailable()
     }
+}
+
+/// Connection lost, too few resources, shut down or starting, conflict of transactions: these pass.
+fn is_outage(sql_state: &str) -> bool {
+    ["08", "40", "53", "55", "57", "58"]
+        .iter()
+        .any(|class| sql_state.starts_with(class))
 }
 
 #[cfg(test)]

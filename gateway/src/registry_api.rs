@@ -6,8 +6,7 @@
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +14,7 @@ use axum::routing::{get, post};
 use kulti_schemas::{RegisteredSchema, SchemaId, schema_by_id, schemas};
 use serde_json::{Value, json};
 
+use crate::ingest::{HeldBody, read_body};
 use crate::state::AppState;
 
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
@@ -167,15 +167,25 @@ async fn get_mode() -> RegistryJson {
 }
 
 /// Serialisers ask so for the id of the schema that they hold.
-async fn look_up_schema(State(state): State<AppState>, Path(subject): Path<String>, body: Bytes) -> Answer {
-    let schema = find_same(&state, &subject, &body)?.ok_or_else(|| RegistryError::schema("of this text"))?;
+async fn look_up_schema(
+    State(state): State<AppState>,
+    Path(subject): Path<String>,
+    request: Request,
+) -> Answer {
+    let schema = find_same(&state, &subject, &read_question(&state, request).await?.bytes)?
+        .ok_or_else(|| RegistryError::schema("of this text"))?;
     Ok(RegistryJson::of(&described(&subject, schema)))
 }
 
 /// Registering what is there already is a look-up; anything else is refused as by a registry in mode READONLY.
-async fn register_schema(State(state): State<AppState>, Path(subject): Path<String>, body: Bytes) -> Answer {
+async fn register_schema(
+    State(state): State<AppState>,
+    Path(subject): Path<String>,
+    request: Request,
+) -> Answer {
+    let question = read_question(&state, request).await?;
     let known = match versions_of(&state, &subject) {
-        Ok(_) => find_same(&state, &subject, &body)?,
+        Ok(_) => find_same(&state, &subject, &question.bytes)?,
         Err(_) => None,
     };
     match known {
@@ -185,6 +195,16 @@ async fn register_schema(State(state): State<AppState>, Path(subject): Path<Stri
             message: format!("Subject {subject} is in read-only mode"),
         }),
     }
+}
+
+async fn read_question(state: &AppState, request: Request) -> Result<HeldBody, RegistryError> {
+    let (parts, body) = request.into_parts();
+    read_body(state, &parts.headers, body)
+        .await
+        .map_err(|problem| RegistryError {
+            code: u32::from(problem.code.status().as_u16()) * 100 + 1,
+            message: problem.detail,
+        })
 }
 
 fn subject_of(state: &AppState, schema: &RegisteredSchema) -> String {

@@ -207,16 +207,6 @@ fn lacks_member(data: &str, field: &str) -> bool {
 }
 
 /// Writes what can be written, in the order given; one result for each item, in the same order.
-pub(crate) async fn write_items(
-    state: &AppState,
-    writer: &Writer,
-    items: Vec<Result<ParsedEvent, Refusal>>,
-) -> Vec<ItemResult> {
-    let encoded = items.into_iter().map(|item| item.and_then(encode)).collect();
-    write_encoded(state, writer, encoded).await
-}
-
-/// The same for what was encoded before.
 pub(crate) async fn write_encoded(
     state: &AppState,
     writer: &Writer,

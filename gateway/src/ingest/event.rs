@@ -1,18 +1,22 @@
 //! Makes an event of one item's text, or says what is wrong with it and where.
 
+mod fields;
+
 use std::borrow::Cow;
 
-use kulti_schemas::{AgentId, Event, EventId, IdError, Kind, Meta, SessionId, Source, Timestamp};
-use serde::Deserialize;
+use kulti_schemas::{AgentId, Event, EventId, Kind, Meta, SessionId, Source, Timestamp};
 use serde_json::value::RawValue;
 
+use self::fields::{
+    Fields, FieldsVisitor, parsed_id, parsed_producer, parsed_raw, parsed_time, required, string,
+    whole_number,
+};
 use crate::masking::mask_secrets;
 use crate::problem::{Code, Problem};
 
 /// The JSON text of one event.
 pub(crate) const MAX_EVENT_BYTES: usize = 1024 * 1024;
 const MAX_KIND_CHARACTERS: usize = 128;
-const MAX_PRODUCER_CHARACTERS: usize = 256;
 
 /// What viewers, moderators and Kulti itself say; `chat.` stands for everything that begins so.
 const NOT_FOR_PRODUCERS: [&str; 8] = [
@@ -49,76 +53,6 @@ pub(crate) struct ParsedEvent {
 pub(crate) struct Refusal {
     pub(crate) id: Option<String>,
     pub(crate) problem: Problem,
-}
-
-/// The fields of an item as texts: each is parsed by itself, so that a problem names its field.
-#[derive(Default)]
-struct Fields<'a> {
-    id: Option<&'a RawValue>,
-    session: Option<&'a RawValue>,
-    agent: Option<&'a RawValue>,
-    time: Option<&'a RawValue>,
-    kind: Option<&'a RawValue>,
-    data: Option<&'a RawValue>,
-    cause: Option<&'a RawValue>,
-    producer: Option<&'a RawValue>,
-    generation: Option<&'a RawValue>,
-    seq: Option<&'a RawValue>,
-    raw: Option<&'a RawValue>,
-    ignored: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "snake_case")]
-enum FieldName {
-    Id,
-    Session,
-    Agent,
-    Time,
-    Kind,
-    Data,
-    Cause,
-    Producer,
-    Generation,
-    Seq,
-    Raw,
-    Other(String),
-}
-
-struct FieldsVisitor;
-
-impl<'de> serde::de::Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
-        formatter.write_str("a JSON object")
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Fields::default();
-        while let Some(name) = map.next_key::<FieldName>()? {
-            let value: &'de RawValue = map.next_value()?;
-            let place = match name {
-                FieldName::Id => &mut fields.id,
-                FieldName::Session => &mut fields.session,
-                FieldName::Agent => &mut fields.agent,
-                FieldName::Time => &mut fields.time,
-                FieldName::Kind => &mut fields.kind,
-                FieldName::Data => &mut fields.data,
-                FieldName::Cause => &mut fields.cause,
-                FieldName::Producer => &mut fields.producer,
-                FieldName::Generation => &mut fields.generation,
-                FieldName::Seq => &mut fields.seq,
-                FieldName::Raw => &mut fields.raw,
-                FieldName::Other(name) => {
-                    fields.ignored.push(name);
-                    continue;
-                }
-            };
-            *place = Some(value).filter(|value| value.get() != "null");
-        }
-        Ok(fields)
-    }
 }
 
 /// Makes an event of the item at `index` of its request.
@@ -165,6 +99,9 @@ fn build_event(
     index: usize,
     context: &ItemContext<'_>,
 ) -> Result<(Event, Option<String>), Problem> {
+    if let Some(name) = fields.repeated {
+        return Err(Problem::field(Code::InvalidField, name, "is there twice"));
+    }
     let given_id = fields
         .id
         .map(|id| parsed_id("id", id, EventId::parse))
@@ -271,68 +208,6 @@ fn custom(name: &str, value: &RawValue) -> Result<(Kind, Box<RawValue>), Problem
         value.get()
     );
     Ok((kind, RawValue::from_string(text).map_err(|_| internal())?))
-}
-
-fn required<'a>(field: &'static str, value: Option<&'a RawValue>) -> Result<&'a RawValue, Problem> {
-    value.ok_or_else(|| Problem::field(Code::MissingField, field, format!("`{field}` is needed")))
-}
-
-fn string<'a>(field: &'static str, value: &'a RawValue) -> Result<Cow<'a, str>, Problem> {
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-    serde_json::from_str::<Text<'a>>(value.get())
-        .map(|Text(text)| text)
-        .map_err(|error| Problem::field(Code::InvalidField, field, format!("must be a string: {error}")))
-}
-
-fn parsed_id<T>(
-    field: &'static str,
-    value: &RawValue,
-    parse: impl FnOnce(&str) -> Result<T, IdError>,
-) -> Result<T, Problem> {
-    let text = string(field, value)?;
-    parse(&text).map_err(|error| Problem::field(Code::InvalidId, field, error.to_string()))
-}
-
-fn parsed_time(value: &RawValue) -> Result<Timestamp, Problem> {
-    let text = string("time", value)?;
-    Timestamp::parse(&text).ok_or_else(|| {
-        Problem::field(
-            Code::InvalidField,
-            "time",
-            "must be RFC 3339, 2026-01-31T12:00:00.5Z for instance",
-        )
-    })
-}
-
-fn parsed_producer(value: &RawValue) -> Result<String, Problem> {
-    let text = string("producer", value)?;
-    if text.chars().count() > MAX_PRODUCER_CHARACTERS || text.chars().any(char::is_control) {
-        let detail =
-            format!("must be at most {MAX_PRODUCER_CHARACTERS} characters without control characters");
-        return Err(Problem::field(Code::InvalidField, "producer", detail));
-    }
-    Ok(text.into_owned())
-}
-
-/// A line that an adapter read; lines hold no NUL, and neither does a text in Postgres.
-fn parsed_raw(value: &RawValue) -> Result<String, Problem> {
-    let text = string("raw", value)?;
-    if text.contains('\0') {
-        return Err(Problem::field(Code::InvalidField, "raw", "must not hold NUL"));
-    }
-    Ok(text.into_owned())
-}
-
-fn whole_number(field: &'static str, value: &RawValue) -> Result<i64, Problem> {
-    match serde_json::from_str::<i64>(value.get()) {
-        Ok(number) if number >= 0 => Ok(number),
-        _ => Err(Problem::field(
-            Code::InvalidField,
-            field,
-            "must be a whole number, 0 or more",
-        )),
-    }
 }
 
 /// The first few names: a warning is no place for a megabyte of them.

@@ -1,6 +1,6 @@
 //! `GET /v1/sessions/{id}/events`: rows by position.
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use kulti_schemas::PositionedEvent;
 
@@ -8,6 +8,7 @@ use super::cursor::{EventsCursor, read_events, write_events};
 use super::parameters::Parameters;
 use crate::access;
 use crate::json::json_text;
+use crate::path::PathSegment;
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::store::{EventsPage, EventsQuery, answered, events_page_on};
@@ -34,7 +35,7 @@ const PAGE_BYTES: usize = 4 * 1024 * 1024;
 )]
 pub(crate) async fn list_events(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, Problem> {
     let reader = access::reader(&state, request.headers(), request.extensions()).await?;

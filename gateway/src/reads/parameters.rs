@@ -17,14 +17,17 @@ pub(crate) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
     pub(crate) fn of(uri: &Uri) -> Result<Self, Problem> {
-        Query::try_from_uri(uri)
-            .map(|Query(pairs)| Parameters(pairs))
-            .map_err(|error| {
-                Problem::new(
-                    Code::InvalidParameter,
-                    format!("the query cannot be read: {error}"),
-                )
-            })
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|error| {
+            Problem::new(
+                Code::InvalidParameter,
+                format!("the query cannot be read: {error}"),
+            )
+        })?;
+        // Postgres has no text with NUL in it.
+        match pairs.iter().find(|(_, value)| value.contains('\0')) {
+            Some((name, _)) => Err(invalid(name, "without NUL")),
+            None => Ok(Parameters(pairs)),
+        }
     }
 
     /// The last value of this name, unless it is empty.

@@ -1,6 +1,6 @@
 //! `GET /v1/sessions` and `GET /v1/sessions/{id}`.
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use chrono::{DateTime, TimeDelta, Utc};
 use kulti_schemas::{SessionId, Timestamp};
 use serde::Serialize;
@@ -10,6 +10,7 @@ use super::parameters::{Parameters, invalid};
 use crate::access;
 use crate::json::JsonBody;
 use crate::links::{base_url, session_url};
+use crate::path::PathSegment;
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::store::{self, SessionRow, SessionsCursor, SessionsQuery, answered};
@@ -135,7 +136,7 @@ pub(crate) async fn list_sessions(
 )]
 pub(crate) async fn get_session(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<JsonBody<SessionView>, Problem> {
     let reader = access::reader(&state, request.headers(), request.extensions()).await?;

@@ -97,6 +97,7 @@ fn a_problem_names_its_field() {
         (r#""generation":-1"#, Code::InvalidField, "generation"),
         (r#""seq":1.5"#, Code::InvalidField, "seq"),
         (r#""raw":"a\u0000""#, Code::InvalidField, "raw"),
+        (r#""seq":1,"seq":2"#, Code::InvalidField, "seq"),
     ];
     for (changed, code, field) in table {
         assert_eq!(

@@ -1,4 +1,5 @@
 use super::*;
+use crate::problem::Code;
 
 fn request(body: Value) -> SimpleRequest {
     SimpleRequest::parse(body.to_string().as_bytes()).expect("a request")

@@ -1,0 +1,15 @@
+//! The HTTP service on real servers: what is promised about ways in, access, reads, keys and the registry.
+//!
+//! No replay runs beside it: rows that reads need are written by `harness`, so that a test says what it stands on.
+
+mod access;
+mod bad_input;
+mod harness;
+mod ingest;
+mod keys;
+mod outages;
+mod quotas;
+mod reads;
+mod registry;
+mod server;
+mod simple;
