@@ -1,13 +1,11 @@
 // A terminal's screen as data: text with colours, carriage return, erase and cursor movement.
 // What terminals print is hostile: everything that is not on this list is skipped (OSC, DCS, APC, queries).
 
+import { cellsOf, pack, widthOf } from "./cells.js";
 import { PLAIN, restyle } from "./sgr.js";
 
 const LONGEST_LINE = 2_000;
 const LONGEST_SEQUENCE = 64;
-const ZERO_WIDTH = /^[\p{M}\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f]$/u;
-const WIDE = /^[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]$/u;
-
 let epochs = 0;
 
 export class Screen {
@@ -34,8 +32,9 @@ export class Screen {
     return { chars: [], styles: [], epoch: this.epoch, version: 0 };
   }
 
-  /** A copy that later writes leave alone: lines are shared and copied when written to. */
+  /** A copy that later writes leave alone: lines are shared, packed, and unpacked into a copy when written to. */
   snapshot() {
+    this.lines.forEach(pack);
     const copy = Object.assign(Object.create(Screen.prototype), this);
     copy.lines = this.lines.slice();
     if (this.main) copy.main = { ...this.main, lines: this.main.lines.slice() };
@@ -137,7 +136,7 @@ export class Screen {
     while (this.lines.length <= index) this.lines.push(this.newLine());
     let line = this.lines[index];
     if (line.epoch !== this.epoch) {
-      line = { chars: line.chars.slice(), styles: line.styles.slice(), epoch: this.epoch, version: line.version };
+      line = { ...cellsOf(line), epoch: this.epoch, version: line.version };
       this.lines[index] = line;
     }
     line.version++;
@@ -145,14 +144,13 @@ export class Screen {
   }
 
   print(char) {
-    const narrow = char < "\u0300";
-    if (!narrow && ZERO_WIDTH.test(char)) {
+    const width = widthOf(char);
+    if (width === 0) {
       const line = this.line();
       const before = Math.min(this.col, line.chars.length) - 1;
       if (before >= 0 && line.chars[before].length < 16) line.chars[before] += char;
       return;
     }
-    const width = !narrow && WIDE.test(char) ? 2 : 1;
     if (this.col + width > (this.cols || LONGEST_LINE)) this.newRow(true);
     const line = this.line();
     while (line.chars.length < this.col) this.put(line, line.chars.length, " ", PLAIN);

@@ -22,6 +22,7 @@ export class Player {
   }
 
   reset() {
+    this.complete = false;
     this.fold = new Fold();
     this.cursor = 0; // how many of the store's events are folded
     this.clock = null; // the playhead on the session's clock
@@ -48,7 +49,12 @@ export class Player {
   get elapsed() {
     if (this.store.startClock === null) return 0;
     if (this.mode === "playing" && this.clock !== null) return this.clock - this.store.startClock;
-    return this.cursor > 0 ? this.store.elapsed(this.cursor - 1) : 0;
+    return this.store.elapsed(this.cursor - 1);
+  }
+
+  /** The session's clock at what is folded. */
+  get clockHere() {
+    return this.cursor > 0 ? this.store.clocks[this.cursor - 1] : this.store.frontClock ?? this.store.startClock;
   }
 
   /** Nothing follows: the session is over and all of it is shown. */
@@ -59,7 +65,7 @@ export class Player {
   play() {
     if (this.finished) return this.restart();
     this.mode = "playing";
-    this.clock = this.cursor > 0 ? this.store.clocks[this.cursor - 1] : this.store.startClock;
+    this.clock = this.clockHere;
     return this.wake();
   }
 
@@ -119,6 +125,8 @@ export class Player {
     if (wish?.position !== undefined && (this.store.lastPosition >= wish.position || this.complete)) this.seek(wish.position);
     else if (wish?.time !== undefined && (this.store.elapsed(this.store.length - 1) >= wish.time || this.complete)) this.seekTime(wish.time);
     else if (wish?.event !== undefined && !this.seekEvent(wish.event) && this.complete) this.wish = null;
+    // On the way to a place that is not loaded yet, what is loaded is folded, so that it can leave the store.
+    if (this.wish) this.target = this.store.lastPosition;
     this.wake();
   }
 
@@ -173,7 +181,7 @@ export class Player {
     const unfinished = this.foldTo(this.store.countThrough(this.target), until);
     if (!unfinished) {
       this.target = null;
-      if (this.mode === "playing") this.clock = this.cursor > 0 ? this.store.clocks[this.cursor - 1] : this.store.startClock;
+      if (this.mode === "playing") this.clock = this.clockHere;
     }
     return unfinished || this.mode === "playing";
   }

@@ -32,7 +32,7 @@ export class SessionPage {
         plan: { box: byId("plan"), title: byId("plan-title"), bar: byId("plan-bar"), count: byId("plan-count"), steps: byId("plan-steps") },
       },
       {
-        onSeek: (position) => this.player?.seek(position),
+        onSeek: (position) => this.player && this.seek(position),
         onFile: (path) => this.showFile(path),
         elapsedOf: (item) => this.elapsedOf(item),
       },
@@ -62,12 +62,12 @@ export class SessionPage {
       toggle: withPlayer((player) => (player.finished ? this.restart() : player.toggle())),
       restart: withPlayer(() => this.restart()),
       goLive: withPlayer((player) => player.goLive()),
-      seek: withPlayer((player, position) => player.seek(position)),
+      seek: withPlayer((player, position) => this.seek(position)),
       seekBy: withPlayer((player, milliseconds) => player.seekTime(player.elapsed + milliseconds)),
-      seekShare: withPlayer((player, share) => player.seek(Math.round(this.last * share))),
+      seekShare: withPlayer((player, share) => this.seek(Math.round(this.last * share))),
       step: withPlayer((player, step) => {
         player.pause();
-        player.seek(player.position + step);
+        this.seek(player.position + step);
       }),
       setSpeed: withPlayer((player, speed) => {
         player.speed = speed === "max" ? "max" : Number(speed);
@@ -99,6 +99,7 @@ export class SessionPage {
     this.drawn = null;
     this.nextDrawAt = 0;
     this.gapsShown = 0;
+    this.wasCaughtUp = false; // a short loss of the connection is told by a notice, not by the badge
     document.body.dataset.state = "ready";
     this.showViewers(row.viewers);
     this.source.start();
@@ -106,6 +107,7 @@ export class SessionPage {
   }
 
   storeChanged() {
+    this.wasCaughtUp ||= this.source.caughtUp;
     this.player.complete = this.source.caughtUp && !this.source.full;
     this.player.over = this.source.ended || (this.row.status === "ended" && this.store.lastPosition <= this.row.events);
     if (this.moment) this.goToMoment();
@@ -130,14 +132,20 @@ export class SessionPage {
   }
 
   restart() {
-    // What left the store at the front is read again.
-    if (this.player.base) {
-      this.player.reset();
-      this.source.reload();
-      this.player.mode = "playing";
-    } else {
-      this.player.restart();
-    }
+    if (this.player.base) this.readAgain("playing");
+    else this.player.restart();
+  }
+
+  seek(position) {
+    if (position < this.store.startPosition && this.player.base) this.readAgain(this.player.mode);
+    this.player.seek(position);
+  }
+
+  /** What left the store at the front is read again from the start. */
+  readAgain(mode) {
+    this.player.reset();
+    this.player.mode = mode === "live" ? "paused" : mode;
+    this.source.reload();
   }
 
   get last() {
@@ -221,7 +229,7 @@ export class SessionPage {
     let [state, text] = ["live", "Live"];
     if (!this.source.caughtUp && this.store.length === 0) [state, text] = ["loading", "Loading"];
     else if (player.finished) [state, text] = ["over", "Not live · ended"];
-    else if (player.mode === "live" && player.busy) [state, text] = ["loading", "Catching up"];
+    else if (player.mode === "live" && (player.busy || !this.wasCaughtUp)) [state, text] = ["loading", "Catching up"];
     else if (player.mode !== "live") [state, text] = ["replay", player.over ? "Replay" : "Rewound"];
     badge.dataset.state = state;
     setText(badge, text);
@@ -275,7 +283,16 @@ async function openSession(page, id) {
   }
 }
 
-const [, place, name] = window.location.pathname.split("/").map((part) => decodeURIComponent(part));
+/** A part of the address as it was meant; one that is not valid UTF-8 stays as it is and finds nothing. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+const [, place, name] = window.location.pathname.split("/").map(decoded);
 const page = new SessionPage();
 if (place === "watch") watchAgent(page, name, showMessage);
 else openSession(page, name);

@@ -67,7 +67,8 @@ export class Source {
       if (!event || typeof event !== "object" || !Number.isInteger(event.position)) continue;
       const outcome = this.store.append(event, each);
       if (outcome === "added") {
-        if (event.kind !== "session.ended") this.ended = false;
+        if (event.kind === "session.ended") this.ended = true;
+        else if (event.source === undefined || event.source === "agent") this.ended = false;
       } else if (outcome === "hole") {
         this.mendHole(event);
         return;
@@ -91,8 +92,12 @@ export class Source {
   }
 
   takeError(frame) {
-    if (frame.retryable) this.socket.restart();
-    else this.socket.close();
+    // What passes by itself is told by the notices of the connection.
+    if (frame.retryable) {
+      this.socket.restart();
+      return;
+    }
+    this.socket.close();
     this.handlers.onError(frame);
   }
 
@@ -112,6 +117,7 @@ export class Source {
   /** Starts over from the first event. */
   reload() {
     this.store.clear();
+    this.caughtUp = false;
     this.full = false;
     this.holeAt = 0;
     this.socket.drop();

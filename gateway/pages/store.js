@@ -15,6 +15,7 @@ export class Store {
     this.lastPosition = 0;
     this.startPosition = 0; // the position before the first event held
     this.startClock = null; // the session's first moment
+    this.frontClock = null; // the session's clock before the first event held
   }
 
   get length() {
@@ -67,16 +68,18 @@ export class Store {
     return firstAbove(this.clocks, clock, (value) => value);
   }
 
-  /** Milliseconds from the session's start to the event at this index, or to the last one. */
+  /** Milliseconds from the session's start to the event at this index, or to the last one; -1 is before the first held. */
   elapsed(index) {
-    if (this.clocks.length === 0 || this.startClock === null) return 0;
-    return this.clocks[Math.max(0, Math.min(index, this.clocks.length - 1))] - this.startClock;
+    if (this.startClock === null) return 0;
+    const clock = index < 0 ? this.frontClock : this.clocks[Math.min(index, this.clocks.length - 1)];
+    return (clock ?? this.startClock) - this.startClock;
   }
 
   /** Drops the first `count` events. */
   evict(count) {
     if (count <= 0) return;
     this.startPosition = this.events[count - 1].position;
+    this.frontClock = this.clocks[count - 1];
     for (let index = 0; index < count; index++) this.bytes -= this.sizes[index];
     this.events = this.events.slice(count);
     this.clocks = this.clocks.slice(count);

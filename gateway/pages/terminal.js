@@ -1,5 +1,6 @@
 // Shows a screen of ansi.js: one element per line, rebuilt only when that line changed.
 
+import { cellsOf } from "./cells.js";
 import { FLAGS } from "./sgr.js";
 import { el, setShown, setText } from "./dom.js";
 
@@ -114,19 +115,20 @@ export class TerminalPane {
 
 /** A line as spans of one style each; plain text stays a text node. */
 function runsOf(line) {
+  const { chars, styles } = cellsOf(line);
   const nodes = [];
   let text = "";
-  let style = line.styles[0];
+  let style = styles[0];
   const flush = () => {
     if (text) nodes.push(isPlain(style) ? document.createTextNode(text) : spanOf(text, style));
     text = "";
   };
-  for (let col = 0; col < line.chars.length; col++) {
-    if (!sameStyle(line.styles[col], style)) {
+  for (let col = 0; col < chars.length; col++) {
+    if (!sameStyle(styles[col], style)) {
       flush();
-      style = line.styles[col];
+      style = styles[col];
     }
-    text += line.chars[col];
+    text += chars[col];
   }
   flush();
   return nodes;

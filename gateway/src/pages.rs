@@ -72,6 +72,7 @@ static ASSETS: LazyLock<Vec<PageFile>> = LazyLock::new(|| {
         ("ansi.js", JAVASCRIPT),
         ("api.js", JAVASCRIPT),
         ("base.css", CSS),
+        ("cells.js", JAVASCRIPT),
         ("controls.js", JAVASCRIPT),
         ("diff.js", JAVASCRIPT),
         ("dom.js", JAVASCRIPT),
