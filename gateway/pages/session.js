@@ -92,13 +92,18 @@ export class SessionPage {
       onChange: () => this.storeChanged(),
       onFull: () => this.player.makeRoom(),
       onViewers: (count) => this.showViewers(count),
-      onNotice: (notice) => this.notices.connection(notice),
+      onNotice: (notice) => {
+        this.lost = notice.connection === "lost" || (this.lost && notice.connection !== "open");
+        this.notices.connection(notice);
+        this.showBadge();
+      },
       onError: (frame) => this.notices.show("error", `${oneLine(frame.detail || frame.code) || "The server refused the session."}`),
     });
     this.activity.clear();
     this.drawn = null;
     this.nextDrawAt = 0;
     this.gapsShown = 0;
+    this.lost = false;
     this.wasCaughtUp = false; // a short loss of the connection is told by a notice, not by the badge
     document.body.dataset.state = "ready";
     this.showViewers(row.viewers);
@@ -230,6 +235,7 @@ export class SessionPage {
     if (!this.source.caughtUp && this.store.length === 0) [state, text] = ["loading", "Loading"];
     else if (player.finished) [state, text] = ["over", "Not live · ended"];
     else if (player.mode === "live" && (player.busy || !this.wasCaughtUp)) [state, text] = ["loading", "Catching up"];
+    else if (player.mode === "live" && this.lost) [state, text] = ["loading", "Connection lost"];
     else if (player.mode !== "live") [state, text] = ["replay", player.over ? "Replay" : "Rewound"];
     badge.dataset.state = state;
     setText(badge, text);

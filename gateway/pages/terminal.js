@@ -109,6 +109,8 @@ export class TerminalPane {
     if (width <= 0) return;
     const size = Math.max(SMALLEST_TYPE, Math.min(LARGEST_TYPE, width / (this.cols ?? NARROWEST_GUESS) / CELL_WIDTH));
     this.screenNode.style.setProperty("--terminal-size", `${size.toFixed(2)}px`);
+    // Whole pixels, so that lines of a picture meet.
+    this.screenNode.style.setProperty("--terminal-line", `${Math.round(size * 1.25)}px`);
     this.keepPlace();
   }
 }
