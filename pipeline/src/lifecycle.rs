@@ -56,8 +56,13 @@ impl Default for Lifecycle {
 impl Lifecycle {
     /// A new one, not yet listening to signals.
     pub fn new() -> Self {
-        let inner = LifecycleInner { stopping: CancellationToken::new(), state: Mutex::default() };
-        Lifecycle { inner: Arc::new(inner) }
+        let inner = LifecycleInner {
+            stopping: CancellationToken::new(),
+            state: Mutex::default(),
+        };
+        Lifecycle {
+            inner: Arc::new(inner),
+        }
     }
 
     /// Cancelled when shutdown begins.
@@ -78,7 +83,11 @@ impl Lifecycle {
             let running = AbortOnDrop(running);
             lifecycle.note_end(name, running.ended().await);
         });
-        self.state().components.push(Component { name, budget, watched });
+        self.state().components.push(Component {
+            name,
+            budget,
+            watched,
+        });
     }
 
     /// Says whether a component works: false makes /readyz answer 503 with `reason`.
@@ -94,7 +103,12 @@ impl Lifecycle {
 
     /// All components and what is wrong with them; not ready from the first moment of shutdown.
     pub fn readiness(&self) -> Vec<(&'static str, Result<(), String>)> {
-        let mut list: Vec<_> = self.state().ready.iter().map(|(name, state)| (*name, state.clone())).collect();
+        let mut list: Vec<_> = self
+            .state()
+            .ready
+            .iter()
+            .map(|(name, state)| (*name, state.clone()))
+            .collect();
         if self.inner.stopping.is_cancelled() {
             list.push((PROCESS, Err("shutting down".to_owned())));
         }
@@ -182,7 +196,11 @@ impl Lifecycle {
             Err(error) if error.is_panic() => anyhow::anyhow!("{name} panicked: {error}"),
             Err(_) => return,
         };
-        tracing::error!(component = name, error = format!("{failure:#}"), "{name} failed: shutting down");
+        tracing::error!(
+            component = name,
+            error = format!("{failure:#}"),
+            "{name} failed: shutting down"
+        );
         self.state().first_failure.get_or_insert(failure);
         self.inner.stopping.cancel();
     }

@@ -62,7 +62,9 @@ pub(crate) struct ProjectionMetrics {
 }
 
 /// Seconds: from a local acknowledgement to a stuck one.
-const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const SECONDS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
 const PROJECTION: &[&str] = &["projection"];
 const PROJECTION_AND_REASON: &[&str] = &["projection", "reason"];
 
@@ -136,13 +138,19 @@ impl ProjectionMetrics {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             registered(
                 registry,
-                IntCounterVec::new(Opts::new(format!("kulti_pipeline_projection_{name}"), help), labels)?,
+                IntCounterVec::new(
+                    Opts::new(format!("kulti_pipeline_projection_{name}"), help),
+                    labels,
+                )?,
             )
         };
         let gauge = |name: &str, help: &str, labels: &[&str]| {
             registered(
                 registry,
-                IntGaugeVec::new(Opts::new(format!("kulti_pipeline_projection_{name}"), help), labels)?,
+                IntGaugeVec::new(
+                    Opts::new(format!("kulti_pipeline_projection_{name}"), help),
+                    labels,
+                )?,
             )
         };
         let seconds = HistogramOpts::new(
@@ -151,12 +159,20 @@ impl ProjectionMetrics {
         );
         Ok(ProjectionMetrics {
             records: counter("records_total", "Records whose effect was committed", PROJECTION)?,
-            bytes: counter("bytes_total", "Bytes of the records whose effect was committed", PROJECTION)?,
+            bytes: counter(
+                "bytes_total",
+                "Bytes of the records whose effect was committed",
+                PROJECTION,
+            )?,
             transaction: registered(
                 registry,
                 HistogramVec::new(seconds.buckets(SECONDS.to_vec()), PROJECTION)?,
             )?,
-            lag: gauge("lag_records", "Records behind the end of the log", &["projection", "partition"])?,
+            lag: gauge(
+                "lag_records",
+                "Records behind the end of the log",
+                &["projection", "partition"],
+            )?,
             queue_bytes: gauge("queue_bytes", "Bytes read and not yet applied", PROJECTION)?,
             partitions: gauge(
                 "partitions",
@@ -174,7 +190,11 @@ impl ProjectionMetrics {
                 "Transactions tried again because the database could not be used",
                 PROJECTION,
             )?,
-            stops: counter("stops_total", "Partitions that stopped, by reason", PROJECTION_AND_REASON)?,
+            stops: counter(
+                "stops_total",
+                "Partitions that stopped, by reason",
+                PROJECTION_AND_REASON,
+            )?,
             dead_letters: counter(
                 "dead_letters_total",
                 "Records that could not be read as ours, by reason",

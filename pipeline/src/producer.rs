@@ -100,7 +100,9 @@ impl LogProducer {
     /// If librdkafka refuses the configuration.
     pub fn new(config: &KafkaConfig, metrics: PipelineMetrics) -> anyhow::Result<Self> {
         let shared = Shared::start(config, metrics.producer)?;
-        Ok(LogProducer { handle: Arc::new(Handle { shared }) })
+        Ok(LogProducer {
+            handle: Arc::new(Handle { shared }),
+        })
     }
 
     /// Writes all records to `topic` in this order and waits until each is acknowledged or failed:
@@ -119,7 +121,9 @@ impl LogProducer {
             if index % RECORDS_PER_TURN == RECORDS_PER_TURN - 1 {
                 tokio::task::yield_now().await;
             }
-            let Err(error) = enqueue(&client, topic, &record, Delivery::new(&request, index)) else { continue };
+            let Err(error) = enqueue(&client, topic, &record, Delivery::new(&request, index)) else {
+                continue;
+            };
             if error == SendError::QueueFull {
                 for rest in index..total {
                     request.settle(rest, Err(SendError::QueueFull));
@@ -159,11 +163,16 @@ fn enqueue(
     record: &OutRecord,
     delivery: Box<Delivery>,
 ) -> Result<(), SendError> {
-    let mut message = BaseRecord::with_opaque_to(topic, delivery).key(&record.key).payload(&record.value);
+    let mut message = BaseRecord::with_opaque_to(topic, delivery)
+        .key(&record.key)
+        .payload(&record.value);
     if !record.headers.is_empty() {
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
         for (key, value) in &record.headers {
-            headers = headers.insert(Header { key, value: Some(value) });
+            headers = headers.insert(Header {
+                key,
+                value: Some(value),
+            });
         }
         message = message.headers(headers);
     }

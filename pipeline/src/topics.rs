@@ -17,7 +17,7 @@ use crate::producer::MAX_RECORD_BYTES;
 pub use epoch::new_epoch;
 
 /// How long a broker may take to answer, and new topics to get their leaders.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Makes what is missing and waits until every partition has a leader; refuses a session topic with another number
@@ -42,7 +42,9 @@ pub async fn ensure_topics(config: &KafkaConfig) -> anyhow::Result<()> {
             .set("min.insync.replicas", in_sync)
     });
     let wanted: Vec<_> = wanted.collect();
-    let options = AdminOptions::new().request_timeout(Some(LIMIT)).operation_timeout(Some(LIMIT));
+    let options = AdminOptions::new()
+        .request_timeout(Some(LIMIT))
+        .operation_timeout(Some(LIMIT));
     let results = admin
         .create_topics(&wanted, &options)
         .await
@@ -68,7 +70,10 @@ pub async fn check_topics(config: &KafkaConfig) -> anyhow::Result<()> {
     for topic in [Topic::SessionEvents, Topic::DeadLetters] {
         let name = names.name(topic);
         let Some(partitions) = partitions_of(&metadata, &name) else {
-            anyhow::bail!("topic {name} does not exist on {}: run `kulti topics`", config.brokers);
+            anyhow::bail!(
+                "topic {name} does not exist on {}: run `kulti topics`",
+                config.brokers
+            );
         };
         anyhow::ensure!(
             topic != Topic::SessionEvents || partitions == config.partitions,
@@ -86,14 +91,20 @@ async fn warn_of_retention(config: &KafkaConfig, topic: &str) {
     let described = async {
         let admin: AdminClient<DefaultClientContext> = config.client_config().create()?;
         let options = AdminOptions::new().request_timeout(Some(LIMIT));
-        admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await
+        admin
+            .describe_configs([&ResourceSpecifier::Topic(topic)], &options)
+            .await
     };
     let resources = match described.await {
         Ok(resources) => resources,
         Err(error) => return tracing::debug!(%error, kafka.topic = topic, "topic settings cannot be read"),
     };
     for resource in resources.into_iter().flatten() {
-        for (key, wanted) in [("retention.ms", "-1"), ("retention.bytes", "-1"), ("cleanup.policy", "delete")] {
+        for (key, wanted) in [
+            ("retention.ms", "-1"),
+            ("retention.bytes", "-1"),
+            ("cleanup.policy", "delete"),
+        ] {
             let value = resource.get(key).and_then(|entry| entry.value.clone());
             if let Some(value) = value.filter(|value| value != wanted) {
                 tracing::warn!(
@@ -115,14 +126,19 @@ async fn wait_for_leaders(config: &KafkaConfig) -> anyhow::Result<()> {
             .into_iter()
             .find(|name| !has_leaders(&metadata, name));
         let Some(name) = without else { return Ok(()) };
-        anyhow::ensure!(begun.elapsed() < LIMIT, "topic {name} has partitions without a leader after {LIMIT:?}");
+        anyhow::ensure!(
+            begun.elapsed() < LIMIT,
+            "topic {name} has partitions without a leader after {LIMIT:?}"
+        );
         tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
 fn partitions_of(metadata: &Metadata, name: &str) -> Option<i32> {
     let topic = metadata.topics().iter().find(|topic| topic.name() == name)?;
-    i32::try_from(topic.partitions().len()).ok().filter(|partitions| *partitions > 0)
+    i32::try_from(topic.partitions().len())
+        .ok()
+        .filter(|partitions| *partitions > 0)
 }
 
 fn has_leaders(metadata: &Metadata, name: &str) -> bool {

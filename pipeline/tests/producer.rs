@@ -1,12 +1,13 @@
 //! The producer against a real broker, and against librdkafka's mock broker where one must go down.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kulti_pipeline::config::KafkaConfig;
 use kulti_pipeline::{LogProducer, LogReader, LogReaderEvent, OutRecord, PipelineMetrics, Record, SendError};
 use kulti_test_support::{TestTopics, WAIT_LIMIT, wait_until};
 use prometheus::Registry;
 use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 fn record(key: &str, value: impl Into<Vec<u8>>) -> OutRecord {
     OutRecord {
@@ -138,20 +139,18 @@ async fn an_empty_request_is_answered_at_once() {
 }
 
 #[tokio::test]
-async fn without_a_broker_it_says_so_soon_and_answers_within_the_delivery_timeout() {
+async fn without_a_broker_it_says_so_and_answers_when_the_delivery_timeout_is_over() {
     let (producer, registry) = producer(&config("127.0.0.1:1", Duration::from_secs(1)));
     wait_until("the producer is unavailable", async || !producer.is_available()).await;
     assert_eq!(
         value_of_metric(&registry, "kulti_pipeline_producer_available"),
         0.0
     );
-    let begun = Instant::now();
     let results = producer.send("test.session-events", vec![record("s", "x")]).await;
     assert!(
         matches!(results[..], [Err(SendError::Unavailable(_))]),
         "{results:?}"
     );
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(
         value_of_metric(&registry, "kulti_pipeline_producer_failures_total"),
         1.0
@@ -187,18 +186,14 @@ async fn it_takes_up_again_by_itself_when_the_broker_is_back() {
     assert!(producer.is_available());
     for _ in 0..2 {
         mock.broker_down(1).expect("down");
-        let begun = Instant::now();
         wait_until("the producer is unavailable", async || !producer.is_available()).await;
-        println!("unavailable after {:?}", begun.elapsed());
         let results = producer.send("test.session-events", vec![record("s", "2")]).await;
         assert!(
             matches!(results[..], [Err(SendError::Unavailable(_))]),
             "{results:?}"
         );
         mock.broker_up(1).expect("up");
-        let begun = Instant::now();
         wait_until("the producer is available", async || producer.is_available()).await;
-        println!("available after {:?}", begun.elapsed());
         assert_eq!(
             producer.send("test.session-events", vec![record("s", "3")]).await,
             [Ok(())]
@@ -227,4 +222,26 @@ async fn what_waits_while_the_broker_is_away_for_a_moment_is_acknowledged() {
     wait_until("the producer is unavailable", async || !producer.is_available()).await;
     mock.broker_up(1).expect("up");
     assert_eq!(waiting.await.expect("results"), vec![Ok(()); 100]);
+}
+
+#[tokio::test]
+async fn after_a_fatal_error_it_goes_on_with_another_client() {
+    let mock = MockCluster::new(1).expect("a mock cluster");
+    mock.create_topic("test.session-events", 1, 1).expect("a topic");
+    let (producer, _) = producer(&config(&mock.bootstrap_servers(), Duration::from_secs(5)));
+    let name = "test.session-events";
+    assert_eq!(producer.send(name, vec![record("s", "1")]).await, [Ok(())]);
+    // What a broker answers that came back with an older volume: the producer's numbers no longer fit.
+    let out_of_order = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    mock.request_errors(RDKafkaApiKey::Produce, &[out_of_order]);
+    let results = producer.send(name, vec![record("s", "2")]).await;
+    assert!(
+        matches!(results[..], [Err(SendError::Unavailable(_))]),
+        "{results:?}"
+    );
+    wait_until("the next client writes", async || {
+        producer.send(name, vec![record("s", "2")]).await == [Ok(())]
+    })
+    .await;
+    assert!(producer.is_available());
 }

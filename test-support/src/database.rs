@@ -41,7 +41,11 @@ impl TestDatabase {
         let created = unix_seconds();
         let name = format!("{PREFIX}{created}_{}", Uuid::now_v7().simple());
         let mut admin = connect_admin().await;
-        execute(&mut admin, format!(r#"create database "{name}" template "{template}""#)).await;
+        execute(
+            &mut admin,
+            format!(r#"create database "{name}" template "{template}""#),
+        )
+        .await;
         close(admin).await;
         let url = url_of(&name);
         let options: PgConnectOptions = url.parse().expect("a database URL");
@@ -53,7 +57,10 @@ impl TestDatabase {
     }
     /// For whatever is configured with a URL.
     pub fn config(&self) -> DatabaseConfig {
-        DatabaseConfig { url: self.url.clone(), max_connections: CONNECTIONS }
+        DatabaseConfig {
+            url: self.url.clone(),
+            max_connections: CONNECTIONS,
+        }
     }
 }
 
@@ -68,7 +75,10 @@ impl Drop for TestDatabase {
             }
         });
         if dropped.join().is_err() {
-            eprintln!("the database {} was not dropped: the next run sweeps it", self.name);
+            eprintln!(
+                "the database {} was not dropped: the next run sweeps it",
+                self.name
+            );
         }
     }
 }
@@ -96,15 +106,26 @@ async fn make_template(admin: &mut PgConnection, template: &str) {
     execute(admin, format!(r#"create database "{unfinished}""#)).await;
     let options: PgConnectOptions = url_of(&unfinished).parse().expect("a database URL");
     let mut connection = options.connect().await.expect("the template's database");
-    MIGRATOR.run(&mut connection).await.expect("migrations that apply to an empty database");
+    MIGRATOR
+        .run(&mut connection)
+        .await
+        .expect("migrations that apply to an empty database");
     close(connection).await;
-    execute(admin, format!(r#"alter database "{unfinished}" rename to "{template}""#)).await;
+    execute(
+        admin,
+        format!(r#"alter database "{unfinished}" rename to "{template}""#),
+    )
+    .await;
 }
 
 async fn sweep(admin: &mut PgConnection, template: &str) {
     let limit = unix_seconds().saturating_sub(OLD.as_secs());
     for name in databases(admin, PREFIX).await {
-        let created = name.trim_start_matches(PREFIX).split('_').next().and_then(|text| text.parse::<u64>().ok());
+        let created = name
+            .trim_start_matches(PREFIX)
+            .split('_')
+            .next()
+            .and_then(|text| text.parse::<u64>().ok());
         if created.is_some_and(|created| created < limit) {
             execute(admin, format!(r#"drop database if exists "{name}" with (force)"#)).await;
         }
@@ -120,7 +141,11 @@ async fn sweep(admin: &mut PgConnection, template: &str) {
 
 async fn drop_database(name: &str) {
     let mut admin = connect_admin().await;
-    execute(&mut admin, format!(r#"drop database if exists "{name}" with (force)"#)).await;
+    execute(
+        &mut admin,
+        format!(r#"drop database if exists "{name}" with (force)"#),
+    )
+    .await;
     close(admin).await;
 }
 
@@ -142,7 +167,10 @@ async fn connect_admin() -> PgConnection {
 }
 
 async fn execute(connection: &mut PgConnection, sql: String) {
-    if let Err(error) = sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(connection).await {
+    if let Err(error) = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
+        .execute(connection)
+        .await
+    {
         panic!("{sql}: {error}");
     }
 }
@@ -159,5 +187,8 @@ fn url_of(name: &str) -> String {
 }
 
 fn unix_seconds() -> u64 {
-    std::time::UNIX_EPOCH.elapsed().map(|elapsed| elapsed.as_secs()).unwrap_or_default()
+    std::time::UNIX_EPOCH
+        .elapsed()
+        .map(|elapsed| elapsed.as_secs())
+        .unwrap_or_default()
 }

@@ -39,7 +39,11 @@ impl Proxy {
         let address = listener.local_addr().expect("a bound port has an address");
         let (weather, changes) = watch::channel(Weather::default());
         let task = tokio::spawn(accept(listener, target.to_owned(), changes));
-        Proxy { address, weather, task }
+        Proxy {
+            address,
+            weather,
+            task,
+        }
     }
     /// Where to connect instead.
     pub fn address(&self) -> SocketAddr {
@@ -80,7 +84,9 @@ async fn accept(listener: TcpListener, target: String, weather: watch::Receiver<
 }
 
 async fn pass(client: TcpStream, target: String, weather: watch::Receiver<Weather>) {
-    let Ok(server) = TcpStream::connect(&target).await else { return };
+    let Ok(server) = TcpStream::connect(&target).await else {
+        return;
+    };
     client.set_nodelay(true).ok();
     server.set_nodelay(true).ok();
     let (from_client, to_client) = client.into_split();
@@ -96,8 +102,16 @@ async fn pass(client: TcpStream, target: String, weather: watch::Receiver<Weathe
 async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watch::Receiver<Weather>) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
-        let Ok(delay) = weather.wait_for(|weather| !weather.stalled).await.map(|weather| weather.delay) else { return };
+        let Ok(length @ 1..) = from.read(&mut buffer).await else {
+            return;
+        };
+        let Ok(delay) = weather
+            .wait_for(|weather| !weather.stalled)
+            .await
+            .map(|weather| weather.delay)
+        else {
+            return;
+        };
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }

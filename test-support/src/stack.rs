@@ -15,7 +15,10 @@ impl TestStack {
     /// # Panics
     /// Without them: a test that silently skips proves nothing.
     pub fn from_environment() -> Self {
-        TestStack { kafka: variable("KULTI_TEST_KAFKA"), database_url: variable("KULTI_TEST_DATABASE") }
+        TestStack {
+            kafka: variable("KULTI_TEST_KAFKA"),
+            database_url: variable("KULTI_TEST_DATABASE"),
+        }
     }
 }
 

@@ -25,8 +25,12 @@ impl TestTopics {
     /// # Panics
     /// If that fails.
     pub async fn create(partitions: i32) -> TestTopics {
-        let topics = TestTopics { config: test_config(partitions) };
-        topics::ensure_topics(&topics.config).await.expect("topics for a test");
+        let topics = TestTopics {
+            config: test_config(partitions),
+        };
+        topics::ensure_topics(&topics.config)
+            .await
+            .expect("topics for a test");
         topics
     }
     /// The session topic's name.
@@ -73,12 +77,19 @@ impl TestTopics {
     pub async fn recreate(&self) {
         let name = self.session_events();
         let admin = admin_client(&self.config);
-        let topic = NewTopic::new(&name, self.config.partitions, TopicReplication::Fixed(self.config.replication))
-            .set("max.message.bytes", "2097152");
+        let topic = NewTopic::new(
+            &name,
+            self.config.partitions,
+            TopicReplication::Fixed(self.config.replication),
+        )
+        .set("max.message.bytes", "2097152");
         delete(&admin, &[&name]).await;
         // The name is free only when the controller has let go of it.
         crate::wait_until("the topic can be made anew", async || {
-            let results = admin.create_topics([&topic], &admin_options()).await.expect("the broker's answer");
+            let results = admin
+                .create_topics([&topic], &admin_options())
+                .await
+                .expect("the broker's answer");
             results.iter().all(Result::is_ok)
         })
         .await;
@@ -102,7 +113,10 @@ impl Drop for TestTopics {
 }
 
 async fn delete(admin: &AdminClient<DefaultClientContext>, names: &[&str]) {
-    admin.delete_topics(names, &admin_options()).await.expect("an answer to the deletion of topics");
+    admin
+        .delete_topics(names, &admin_options())
+        .await
+        .expect("an answer to the deletion of topics");
 }
 
 fn admin_client(config: &KafkaConfig) -> AdminClient<DefaultClientContext> {
@@ -110,7 +124,9 @@ fn admin_client(config: &KafkaConfig) -> AdminClient<DefaultClientContext> {
 }
 
 fn admin_options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(ADMIN_LIMIT)).operation_timeout(Some(ADMIN_LIMIT))
+    AdminOptions::new()
+        .request_timeout(Some(ADMIN_LIMIT))
+        .operation_timeout(Some(ADMIN_LIMIT))
 }
 
 fn test_config(partitions: i32) -> KafkaConfig {

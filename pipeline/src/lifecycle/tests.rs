@@ -34,7 +34,9 @@ async fn a_component_that_fails_stops_the_others_and_is_named() {
         stopping.cancelled().await;
         Ok(())
     });
-    lifecycle.spawn("worker", Duration::from_secs(5), async { anyhow::bail!("no luck") });
+    lifecycle.spawn("worker", Duration::from_secs(5), async {
+        anyhow::bail!("no luck")
+    });
     let (_sender, receiver) = signals();
     let failure = lifecycle.run_until(receiver).await.unwrap_err();
     assert_eq!(format!("{failure:#}"), "worker failed: no luck");
@@ -66,7 +68,10 @@ async fn a_component_that_ends_well_stops_nothing() {
 async fn late_components_are_named_and_given_up_at_their_budget() {
     let lifecycle = Lifecycle::new();
     let begun = Instant::now();
-    for (name, budget) in [("slow", Duration::from_secs(3)), ("endless", Duration::from_secs(3_600))] {
+    for (name, budget) in [
+        ("slow", Duration::from_secs(3)),
+        ("endless", Duration::from_secs(3_600)),
+    ] {
         lifecycle.spawn(name, budget, std::future::pending());
     }
     lifecycle.stop();
@@ -99,5 +104,9 @@ async fn it_is_not_ready_from_the_first_moment_of_shutdown() {
         [("database", Ok(())), ("log", Err("no broker answers".to_owned()))]
     );
     lifecycle.stop();
-    assert!(lifecycle.readiness().contains(&(PROCESS, Err("shutting down".to_owned()))));
+    assert!(
+        lifecycle
+            .readiness()
+            .contains(&(PROCESS, Err("shutting down".to_owned())))
+    );
 }

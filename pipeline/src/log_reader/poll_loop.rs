@@ -122,6 +122,8 @@ impl PollLoop {
                 Ok(others) => break others,
                 Err(error) => tracing::warn!(%error, "log reader: the last records cannot be read again yet"),
             }
+            // An error at once must not turn into a busy loop.
+            std::thread::park_timeout(IDLE);
             if self.batches.is_closed() {
                 return Err(Stopped);
             }

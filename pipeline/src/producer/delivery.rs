@@ -110,9 +110,10 @@ impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka producer error");
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::Fatal) => self.suspicion.report_fatal(reason),
+            Some(RDKafkaErrorCode::BrokerTransportFailure) => {}
             Some(RDKafkaErrorCode::AllBrokersDown) => self.suspicion.report("all brokers are down"),
-            _ => {}
+            // It may be fatal, which its code does not say.
+            _ => self.suspicion.report("the producer has an error"),
         }
     }
 }

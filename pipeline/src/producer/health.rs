@@ -35,7 +35,6 @@ pub(super) struct Suspicion {
 #[derive(Default)]
 struct SuspicionState {
     suspected: Option<&'static str>,
-    fatal: Option<String>,
     stopped: bool,
 }
 
@@ -47,10 +46,6 @@ impl Suspicion {
             self.changed.notify_all();
         }
     }
-    pub(super) fn report_fatal(&self, reason: &str) {
-        self.state().fatal.get_or_insert_with(|| reason.to_owned());
-        self.changed.notify_all();
-    }
     fn stop(&self) {
         self.state().stopped = true;
         self.changed.notify_all();
@@ -60,15 +55,13 @@ impl Suspicion {
     }
     /// Waits for news, up to `limit`.
     fn wait(&self, limit: Duration) -> SuspicionState {
-        let calm =
-            |state: &mut SuspicionState| state.suspected.is_none() && state.fatal.is_none() && !state.stopped;
+        let calm = |state: &mut SuspicionState| state.suspected.is_none() && !state.stopped;
         let (mut state, _) = self
             .changed
             .wait_timeout_while(self.state(), limit, calm)
             .unwrap_or_else(PoisonError::into_inner);
         SuspicionState {
             suspected: state.suspected.take(),
-            fatal: state.fatal.take(),
             stopped: state.stopped,
         }
     }
@@ -144,8 +137,8 @@ impl Shared {
                 return;
             }
             self.metrics.queue.set(i64::from(self.client().in_flight_count()));
-            if let Some(reason) = news.fatal {
-                self.replace_client(&reason);
+            if let Some((code, detail)) = self.client().client().fatal_error() {
+                self.replace_client(&format!("{code}: {detail}"));
             }
             if let Some(reason) = news.suspected {
                 self.ask_until_answered(reason);
@@ -198,9 +191,8 @@ impl Shared {
         let replacement = match create_client(&self.config, &self.metrics, &self.suspicion) {
             Ok(client) => Arc::new(client),
             Err(error) => {
-                tracing::error!(%error, "no new producer could be made");
-                self.suspicion.report_fatal(reason);
-                return;
+                // Asked again in a second.
+                return tracing::error!(%error, "no new producer could be made");
             }
         };
         let failed = {

@@ -34,7 +34,11 @@ pub async fn new_epoch(
     .with_context(|| format!("where {projection} stands cannot be read"))?;
     let stands = rows
         .into_iter()
-        .map(|(partition, next_offset, last_record)| Stand { partition, next_offset, last_record })
+        .map(|(partition, next_offset, last_record)| Stand {
+            partition,
+            next_offset,
+            last_record,
+        })
         .collect();
     let lost = find_lost(config, stands).await?;
     let mut taken_up = Vec::new();
