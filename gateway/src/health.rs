@@ -94,8 +94,11 @@ pub(crate) async fn get_readiness(State(state): State<AppState>) -> Response {
         .collect();
     let projections = (!stopped.is_empty()).then(|| format!("stopped: {}", stopped.join(", ")));
     components.push(Component::new("projections", projections, Condition::Degraded));
+    let live = (!state.live.is_ready()).then(|| "replay's position is not known".to_owned());
+    components.push(Component::new("live", live, Condition::Failing));
+    // The consumers of `kulti serve`: ingest and viewers do not wait for them.
     for (name, result) in state.lifecycle.readiness() {
-        components.push(Component::new(name, result.err(), Condition::Failing));
+        components.push(Component::new(name, result.err(), Condition::Degraded));
     }
     let ready = components
         .iter()

@@ -14,7 +14,7 @@ use super::channel::{Phase, render};
 use super::fan_out::Attach;
 use super::fold::SessionFold;
 use super::outbox::Push;
-use super::projected::{event_id_at, session_snapshot};
+use super::projected::{LOG_TRUNCATED, event_id_at, session_snapshot};
 use super::ring::{RingEvent, RingPage};
 use super::subscription::{Course, From, Pace};
 use crate::store;
@@ -186,6 +186,12 @@ impl Course {
         let snapshot = session_snapshot(&inner.options.pool, &channel.session, channel.partition).await?;
         if snapshot.sequencer.position() > *cursor {
             return Ok(());
+        }
+        if snapshot.stopped.as_deref() == Some(LOG_TRUNCATED) {
+            return Err(Stop::Error(
+                LOG_TRUNCATED,
+                "the log was cut or recreated; a new epoch will take it up".into(),
+            ));
         }
         let key = Bytes::copy_from_slice(channel.session.as_str().as_bytes());
         let mut fold = SessionFold::new(channel.session.clone(), snapshot.sequencer, snapshot.next_offset);

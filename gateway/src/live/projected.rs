@@ -14,6 +14,9 @@ use uuid::Uuid;
 /// The projection whose rows are the transcript.
 const REPLAY: &str = "replay";
 
+/// Why replay stopped when the log is not the one that it read.
+pub(crate) const LOG_TRUNCATED: &str = "log_truncated";
+
 /// Older knowledge than this is no knowledge: new subscriptions get a retryable error.
 const FRESH: Duration = Duration::from_secs(5);
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kulti_pipeline::{LogReader, LogReaderEvent, Record};
 
-use super::projected::PartitionPosition;
+use super::projected::{LOG_TRUNCATED, PartitionPosition};
 use super::tail::PartitionTail;
 use super::{Channel, Live};
 
@@ -154,6 +154,11 @@ fn follow(
             *tail = PartitionTail::starting_at(now.next_offset);
         }
         reader.seek(partition, now.next_offset);
+        for channel in live.channels_of(partition) {
+            channel.resync();
+        }
+    } else if now.stopped != before.stopped && now.stopped.as_deref() == Some(LOG_TRUNCATED) {
+        // Whatever this reader got from the new log has no position yet.
         for channel in live.channels_of(partition) {
             channel.resync();
         }

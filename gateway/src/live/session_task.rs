@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::channel::Phase;
 use super::fold::SessionFold;
-use super::projected::session_snapshot;
+use super::projected::{LOG_TRUNCATED, session_snapshot};
 use super::{Channel, Live};
 
 /// At most one flush in this time: while many events come, several go out in one frame and one write. The first
@@ -139,17 +139,15 @@ async fn try_take_up(live: &Live, channel: &Arc<Channel>) -> Result<SessionFold,
     let snapshot = session_snapshot(pool, &channel.session, channel.partition)
         .await
         .map_err(|error| ("not_ready", error.to_string()))?;
-    if let Some(reason) = snapshot.stopped {
-        return Err((
-            "log_truncated",
-            format!("replay stopped in this session's partition: {reason}"),
-        ));
-    }
     if live.inner.projected.epoch(channel.partition) != Some(snapshot.epoch) {
         return Err(("not_ready", "a new log is being taken up".into()));
     }
     let key = bytes::Bytes::copy_from_slice(channel.session.as_str().as_bytes());
-    let mut fold = SessionFold::new(channel.session.clone(), snapshot.sequencer, snapshot.next_offset);
+    // A log that was cut or recreated holds nothing that could be read on: what was is shown, and what comes waits
+    // for the new epoch, which takes every session up anew.
+    let readable = snapshot.stopped.as_deref() != Some(LOG_TRUNCATED);
+    let next_offset = if readable { snapshot.next_offset } else { i64::MAX };
+    let mut fold = SessionFold::new(channel.session.clone(), snapshot.sequencer, next_offset);
     let attached = channel.restart(fold.position(), snapshot.visibility, snapshot.ended);
     loop {
         let held = live
