@@ -24,6 +24,8 @@ pub struct ConnectionInfo {
     pub peer: SocketAddr,
     /// What the listener is bound to, all interfaces for instance.
     pub listener: SocketAddr,
+    /// True for requests of HTTP/1.0.
+    pub is_http_10: bool,
 }
 
 /// Somebody who reads.
@@ -126,7 +128,7 @@ pub async fn writer(
         ));
     }
     let refusal = if state.config.open_writes {
-        not_local_request(state, headers)
+        not_local_request(state, headers, extensions)
     } else {
         not_this_machine(state, headers, extensions)
     };

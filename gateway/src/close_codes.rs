@@ -46,7 +46,10 @@ mod tests {
         for (index, one) in all.iter().enumerate() {
             assert!((4000..5000).contains(&one.code) && one.reason.len() < 124);
             assert!(all[index + 1..].iter().all(|other| other.code != one.code));
-            assert!(docs.contains(&format!("| {} | {} |", one.code, one.reason)), "{one:?} is not in docs/protocol.md");
+            assert!(
+                docs.contains(&format!("| {} | {} |", one.code, one.reason)),
+                "{one:?} is not in docs/protocol.md"
+            );
         }
     }
 }

@@ -96,6 +96,7 @@ pub async fn run(listener: TcpListener, state: AppState, lifecycle: Lifecycle) -
         let connection = ConnectionInfo {
             peer,
             listener: bound,
+            is_http_10: false,
         };
         let slot = ConnectionSlot::new(permit, &state);
         let serving = serve_connection(stream, connection, slot, (router.clone(), stopping.clone()));
@@ -138,7 +139,11 @@ async fn serve_connection(
     (router, stopping): (Router, CancellationToken),
 ) {
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(connection);
+        let is_http_10 = request.version() == hyper::Version::HTTP_10;
+        request.extensions_mut().insert(ConnectionInfo {
+            is_http_10,
+            ..connection
+        });
         request.extensions_mut().insert(slot.clone());
         router.clone().oneshot(request.map(Body::new))
     });

@@ -43,6 +43,10 @@ async fn a_recreated_topic_stops_its_partitions_until_a_new_epoch_and_positions_
         "nothing of the new log was read"
     );
 
+    let mut viewer = Viewer::watch(gateway.address, &one, json!("start")).await;
+    let frame = viewer.frame_of("events").await;
+    assert_eq!(positions(&frame).len(), 50, "what was is shown all the same");
+
     topics::new_epoch(&cluster.topics.config, &cluster.database.pool, "replay")
         .await
         .expect("a new epoch");

@@ -23,11 +23,34 @@ pub(super) fn not_this_machine(
     if !is_loopback(connection.peer.ip()) {
         return Some("this request comes from another machine".to_owned());
     }
-    not_local_request(state, headers)
+    let elsewhere = state
+        .config
+        .public_url
+        .as_deref()
+        .map(authority_of)
+        .filter(|host| !is_local_host(host));
+    if let Some(host) = elsewhere {
+        return Some(format!(
+            "KULTI_PUBLIC_URL says that people reach this server as {host}, so through a proxy"
+        ));
+    }
+    not_local_request(state, headers, extensions)
 }
 
 /// What in the headers says that a request was made elsewhere or passed on; `None` if nothing does.
-pub(super) fn not_local_request(state: &AppState, headers: &HeaderMap) -> Option<String> {
+pub(super) fn not_local_request(
+    state: &AppState,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Option<String> {
+    // A proxy with its defaults may send nothing of the above and a local Host; but then it speaks HTTP/1.0, which
+    // no client of today does.
+    if extensions
+        .get::<ConnectionInfo>()
+        .is_some_and(|connection| connection.is_http_10)
+    {
+        return Some("it came by HTTP/1.0, as proxies pass requests on".to_owned());
+    }
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts
         .next()
@@ -74,6 +97,14 @@ pub(super) fn foreign_origin(state: &AppState, headers: &HeaderMap) -> Option<St
         Ok(origin) => Some(origin.to_owned()),
         Err(_) => Some("an unreadable origin".to_owned()),
     })
+}
+
+/// `host:port` of a URL.
+fn authority_of(url: &str) -> &str {
+    let origin = origin_of(url);
+    origin
+        .split_once("://")
+        .map_or(origin, |(_, authority)| authority)
 }
 
 /// `https://host:port` of a URL with a path.

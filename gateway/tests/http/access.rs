@@ -3,6 +3,7 @@ use kulti_gateway::{GatewayConfig, Visibility};
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HOST, ORIGIN};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::{Gateway, body, gateway, gateway_with, problem, public_gateway, send, thought};
 
@@ -93,6 +94,39 @@ async fn open_writes_lift_the_tests_of_listener_and_peer_and_no_others() {
         problem(send(gateway.post("/v1/keys", &key)).await).await,
         (403, "writes_closed".to_owned())
     );
+}
+
+/// nginx with its defaults: a local Host, nothing that says who asked, and HTTP/1.0.
+#[tokio::test]
+async fn a_proxy_with_its_defaults_is_not_this_machine() {
+    let gateway = gateway().await;
+    let event = thought("s", "x").to_string();
+    let address = gateway.served.address;
+    let mut stream = tokio::net::TcpStream::connect(address)
+        .await
+        .expect("a connection");
+    let length = event.len();
+    let request = format!(
+        "POST /v1/events HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{event}"
+    );
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(
+        answer.contains(" 403 ") && answer.contains("writes_closed"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_people_reach_elsewhere_has_no_loopback_privilege() {
+    let config = GatewayConfig {
+        public_url: Some("https://kulti.example/live".to_owned()),
+        ..GatewayConfig::default()
+    };
+    let gateway = gateway_with("127.0.0.1:0", config).await;
+    assert_eq!(write_status(&gateway, &[]).await, 403);
 }
 
 /// The GET routes of a session, from the description that the server gives of itself.

@@ -116,8 +116,14 @@ async fn nul_and_any_byte_are_fine_in_terminal_data() {
 #[tokio::test]
 async fn a_body_that_is_unreadable_as_a_whole_is_refused_as_a_whole() {
     let gateway = gateway().await;
-    let table: [(&str, Option<&str>, Vec<u8>, u16, &str); 9] = [
-        ("application/json", None, b"{broken".to_vec(), 400, "invalid_json"),
+    let table = [
+        (
+            "application/json",
+            None::<&str>,
+            b"{broken".to_vec(),
+            400,
+            "invalid_json",
+        ),
         ("application/json", None, b"[{},".to_vec(), 400, "invalid_json"),
         ("application/json", None, Vec::new(), 400, "invalid_json"),
         (
