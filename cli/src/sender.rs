@@ -89,7 +89,7 @@ impl<'a> Sender<'a> {
                 Attempt::Again(reason, asked) => (reason, asked),
                 Attempt::Decided(results, asked) => {
                     let mut reason = None;
-                    for (index, outcome) in batch.to_vec().into_iter().zip(results) {
+                    for (index, outcome) in batch.iter().copied().zip(results) {
                         if outcome.status == "retry" {
                             reason.get_or_insert(
                                 outcome

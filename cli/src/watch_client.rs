@@ -1,19 +1,22 @@
 //! Watches a session over `/v1/watch`: in order, each event once, across lost connections.
 
+mod frame;
+mod update;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
+use self::frame::{Broken, Frame, may_come_back};
+pub(crate) use self::update::{Start, Update};
 use crate::backoff::Backoff;
 use crate::client::Client;
 use crate::event_line::EventLine;
-use crate::problem::Problem;
 use crate::terminal_text::clean;
 use crate::watch_socket::{Socket, open};
 
@@ -25,60 +28,6 @@ const ENDED_WITHIN: Duration = Duration::from_secs(2);
 const PING: &str = r#"{"op":"ping"}"#;
 /// Our name for the one subscription.
 const SUB: &str = "a";
-
-/// Where to begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Start {
-    /// With what happens from now on.
-    Live,
-    /// With the first event.
-    Beginning,
-    /// After this position.
-    After(i64),
-}
-
-impl std::str::FromStr for Start {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match (text, text.parse::<i64>()) {
-            ("live", _) => Ok(Start::Live),
-            ("start", _) => Ok(Start::Beginning),
-            // A position names the first event to show, the protocol the last one seen.
-            (_, Ok(position)) if position > 0 => Ok(Start::After(position - 1)),
-            _ => Err("live, start or a position (1, 2, 3, ...)".to_owned()),
-        }
-    }
-}
-
-/// What a watcher tells.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Update {
-    /// The next event.
-    Event(EventLine),
-    /// Everything that had happened was told, and the session has not ended: from here on it is live.
-    CaughtUp,
-    /// The session has ended.
-    Ended,
-    /// These positions will not come.
-    Gap {
-        /// The first.
-        from: i64,
-        /// The last.
-        to: i64,
-        /// For people.
-        reason: String,
-    },
-    /// The connection was lost, or could not be taken up again.
-    Lost {
-        /// For people.
-        reason: String,
-        /// Until the next attempt.
-        again_in: Duration,
-    },
-    /// It is back.
-    Back,
-}
 
 /// The last event that was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,27 +57,6 @@ pub(crate) struct Watcher {
     silent: u32,
     /// When the next of them ends.
     silent_at: Instant,
-}
-
-#[derive(Deserialize)]
-struct Frame<'a> {
-    r#type: &'a str,
-    #[serde(default)]
-    sub: Option<String>,
-    #[serde(borrow, default)]
-    events: Vec<&'a RawValue>,
-    #[serde(default)]
-    from: Option<i64>,
-    #[serde(default)]
-    to: Option<i64>,
-    #[serde(default)]
-    reason: Option<String>,
-    #[serde(default)]
-    code: Option<String>,
-    #[serde(default)]
-    detail: Option<String>,
-    #[serde(default)]
-    retryable: bool,
 }
 
 impl Watcher {
@@ -355,64 +283,6 @@ impl Watcher {
             self.updates.push_back(Update::Back);
         }
     }
-}
-
-/// Why the connection is of no use any more.
-struct Broken {
-    error: anyhow::Error,
-    /// Whether another connection may do better.
-    passing: bool,
-    asked: Option<Duration>,
-}
-
-impl Broken {
-    fn passing(error: impl Into<anyhow::Error>) -> Self {
-        Broken {
-            error: error.into(),
-            passing: true,
-            asked: None,
-        }
-    }
-
-    fn lasting(error: impl Into<anyhow::Error>) -> Self {
-        let error = error.into().context("the server speaks another protocol");
-        Broken {
-            error,
-            passing: false,
-            asked: None,
-        }
-    }
-
-    fn at_connect(error: anyhow::Error) -> Self {
-        let asked = error
-            .downcast_ref::<Problem>()
-            .and_then(|problem| problem.retry_after);
-        Broken {
-            passing: crate::sender::is_passing(&error),
-            asked,
-            error,
-        }
-    }
-
-    fn said_by(frame: Frame<'_>) -> Self {
-        let mut text = frame
-            .detail
-            .or(frame.reason)
-            .unwrap_or_else(|| "the server gave up".to_owned());
-        if let Some(code) = frame.code {
-            text.push_str(&format!(" ({code})"));
-        }
-        Broken {
-            error: anyhow::Error::msg(clean(&text)),
-            passing: frame.retryable,
-            asked: None,
-        }
-    }
-}
-
-/// The range of a close code says whether to come back.
-fn may_come_back(code: u16) -> bool {
-    !matches!(code, 1002 | 1003 | 1007..=1010 | 4500..=4999)
 }
 
 #[cfg(test)]

@@ -55,7 +55,8 @@ pub(crate) async fn run(arguments: DemoArguments, environment: &Environment) -> 
     let recordings = recordings(&arguments.files, environment)?;
     let mut settings = listen_settings(arguments.listen, &arguments.config, environment)?;
     settings.set_default("default_visibility", "public");
-    settings.set_default("log", "warn");
+    // A demo says what to look at; that its consumers are still starting is no news.
+    settings.set_default("log", "warn,kulti_pipeline::lifecycle=error");
     let wanted = settings.listen()?;
     let listener = listen(wanted, settings.get("listen").1).await?;
     let url = reachable_url(listener.local_addr()?);
@@ -64,7 +65,8 @@ pub(crate) async fn run(arguments: DemoArguments, environment: &Environment) -> 
     spawn_gateway(&process, listener)?;
     spawn_consumer(&process, Role::Replay)?;
     spawn_life(&process)?;
-    let agents = Agents::start(&url, recordings)?;
+    let client = Client::connect(Some(&url), environment).await?;
+    let agents = Agents::start(&client, recordings);
     let names = agents.names.clone();
     let server = RunningServer {
         url,
@@ -128,7 +130,7 @@ struct Agents {
 }
 
 impl Agents {
-    fn start(url: &str, recordings: Vec<Recording>) -> anyhow::Result<Self> {
+    fn start(client: &Client, recordings: Vec<Recording>) -> Self {
         let stopping = CancellationToken::new();
         let mut agents = Agents {
             names: Vec::new(),
@@ -142,13 +144,13 @@ impl Agents {
                 agents.names.push(recording.agent.clone());
             }
             agents.sessions.push(session);
-            let client = Client::new(parse_url(url)?, None)?;
+            let client = client.clone();
             let stopping = agents.stopping.clone();
             agents
                 .tasks
                 .spawn(play_in_a_loop(client, Arc::new(recording), playing, stopping));
         }
-        Ok(agents)
+        agents
     }
 
     /// Prints where to look as soon as there is something to see, then plays on.

@@ -6,15 +6,17 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 
+use self::lines::{Defaults, complete};
+use self::report::{Count, Report};
 use crate::args::ServerArguments;
 use crate::client::Client;
-use crate::commands::send::lines::{Defaults, complete};
 use crate::environment::Environment;
 use crate::failure::{Failure, usage};
-use crate::output::{Paint, note, print_line};
-use crate::sender::{BATCH_BYTES, BATCH_EVENTS, Outcome, OutgoingEvent, Sender};
+use crate::output::Paint;
+use crate::sender::{BATCH_BYTES, BATCH_EVENTS, OutgoingEvent, Sender};
 
 mod lines;
+mod report;
 
 /// A line longer than this is no event: the server takes 1 MiB.
 const LONGEST_LINE: usize = 16 << 20;
@@ -56,13 +58,6 @@ pub(crate) struct SendArguments {
     json: bool,
     #[command(flatten)]
     server: ServerArguments,
-}
-
-#[derive(Default)]
-struct Count {
-    accepted: usize,
-    rejected: usize,
-    undecided: usize,
 }
 
 /// Sends, prints the results, and fails if one event was not accepted.
@@ -219,84 +214,6 @@ async fn read_line(input: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) 
 async fn has_line(input: &mut (impl AsyncBufRead + Unpin)) -> bool {
     let wait = tokio::time::timeout(Duration::from_millis(5), input.fill_buf());
     matches!(wait.await, Ok(Ok(available)) if !available.is_empty())
-}
-
-/// What became of the events, as it is printed.
-struct Report {
-    json: bool,
-    /// Accepted ones too.
-    each: bool,
-    paint: Paint,
-    count: Count,
-}
-
-impl Report {
-    fn results(&mut self, outcomes: Vec<Outcome>) -> anyhow::Result<()> {
-        for outcome in outcomes {
-            match outcome.status.as_str() {
-                "accepted" => self.count.accepted += 1,
-                "rejected" => self.count.rejected += 1,
-                _ => self.count.undecided += 1,
-            }
-            if self.json {
-                print_line(serde_json::to_string(&outcome)?)?;
-            } else if self.each || outcome.status != "accepted" || outcome.warning.is_some() {
-                print_line(self.text(&outcome))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn text(&self, outcome: &Outcome) -> String {
-        let clean = |text: &Option<String>| {
-            text.as_deref()
-                .map(|text| crate::terminal_text::clean_line(text, 400))
-        };
-        let status = match outcome.status.as_str() {
-            "accepted" => self.paint.green("accepted"),
-            "rejected" => self.paint.red("rejected"),
-            _ => self.paint.yellow("not sent"),
-        };
-        let mut text = format!("{status} {}", clean(&outcome.id).unwrap_or_default());
-        for part in [
-            clean(&outcome.code),
-            clean(&outcome.field),
-            clean(&outcome.detail),
-        ]
-        .into_iter()
-        .flatten()
-        {
-            text.push_str(&format!("  {part}"));
-        }
-        if let Some(warning) = clean(&outcome.warning) {
-            text.push_str(&format!("  {} {warning}", self.paint.yellow("warning:")));
-        }
-        text
-    }
-
-    fn unreadable(&mut self, line: usize, reason: &str) -> anyhow::Result<()> {
-        self.count.rejected += 1;
-        if self.json {
-            let outcome = json!({"id": null, "status": "rejected", "code": "unreadable_line", "detail": reason, "line": line});
-            return Ok(print_line(outcome)?);
-        }
-        Ok(print_line(format!(
-            "{} line {line}: {reason}",
-            self.paint.red("rejected")
-        ))?)
-    }
-
-    fn total(&self) -> anyhow::Result<()> {
-        let Count {
-            accepted,
-            rejected,
-            undecided,
-        } = &self.count;
-        note(&format!(
-            "{accepted} accepted, {rejected} rejected, {undecided} not sent"
-        ));
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -99,6 +99,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "text, json, or auto: text on a terminal, else json",
     ),
     setting(
+        "sessions.timeout_s",
+        "KULTI_SESSION_TIMEOUT_S",
+        "43200",
+        "a session whose agent is silent for so long has ended",
+    ),
+    setting(
+        "sessions.agent_timeouts",
+        "KULTI_AGENT_TIMEOUTS",
+        "",
+        "the same for single agents: nex=3600,ci=600",
+    ),
+    setting(
         "kafka.brokers",
         "KULTI_KAFKA_BROKERS",
         "127.0.0.1:9092",

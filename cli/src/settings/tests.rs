@@ -1,3 +1,4 @@
+use kulti_consumers::life::LifeOptions;
 use kulti_gateway::{GatewayConfig, Visibility};
 
 use super::*;
@@ -48,6 +49,37 @@ fn defaults_are_the_crates_own() {
         .expect("a gateway");
     let theirs = GatewayConfig::default();
     assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+}
+
+#[test]
+fn every_default_is_one_that_its_crate_takes() {
+    let settings = load(&[], &[], None).expect("settings");
+    settings.listen().expect("an address");
+    settings.log_format().expect("a format");
+    settings.database().expect("a database");
+    assert_eq!(
+        format!("{:?}", settings.life().expect("a life")),
+        format!("{:?}", LifeOptions::default())
+    );
+    assert_eq!(settings.kafka().expect("kafka").partitions, 64);
+}
+
+#[test]
+fn agents_may_have_timeouts_of_their_own() {
+    let settings = load(&[("KULTI_AGENT_TIMEOUTS", "nex=3600, a=b=5")], &[], None).expect("settings");
+    let timeouts = settings.life().expect("a life").agent_timeouts;
+    let mut timeouts: Vec<(&str, u64)> = timeouts
+        .iter()
+        .map(|(agent, time)| (agent.as_str(), time.as_secs()))
+        .collect();
+    timeouts.sort_unstable();
+    assert_eq!(timeouts, [("a=b", 5), ("nex", 3_600)]);
+    assert!(
+        load(&[("KULTI_AGENT_TIMEOUTS", "nex")], &[], None)
+            .expect("settings")
+            .life()
+            .is_err()
+    );
 }
 
 #[test]
