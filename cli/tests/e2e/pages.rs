@@ -111,6 +111,10 @@ async fn a_live_session_is_shown_from_its_start_and_followed_to_its_end() {
         .await;
     browser.wait_for_text("screen", "white dwarf").await;
     browser.wait_for_text("file-view", "+star").await;
+    browser.press(" ").await;
+    browser.wait_for_text("badge", "Rewound").await;
+    browser.click("go-live").await;
+    browser.wait_for_text("badge", "Live").await;
     stage
         .send(&[("session.ended", json!({"reason": "completed"}))], 6)
         .await;
