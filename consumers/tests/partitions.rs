@@ -137,9 +137,12 @@ async fn three_runners_that_come_and_go_lose_nothing() {
 async fn recreated_topic_is_not_misread() {
     let world = World::with_partitions(1).await;
     let runner = world.start();
+    // Until the last moment, so that the log was looked at a moment ago.
     let old = thoughts("s", 100);
-    world.topics.write(&old).await;
-    world.wait_for_events(100).await;
+    for (index, part) in old.chunks(5).enumerate() {
+        world.topics.write(part).await;
+        world.wait_for_events((index as i64 + 1) * 5).await;
+    }
     world.topics.recreate().await;
     // More than the old log had: the old offset is in the new log, with another record before it.
     let new = thoughts("s", 300);
@@ -197,6 +200,26 @@ async fn a_topic_recreated_while_nobody_reads_is_not_misread() {
         .unwrap();
     world.wait_for_events(700).await;
     assert_whole(&world).await;
+    runner.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_comes_back_is_gone_on_with() {
+    let world = World::with_partitions(1).await;
+    let runner = world.start();
+    world.topics.write(&thoughts("s", 10)).await;
+    world.wait_for_events(10).await;
+    runner.stop().await;
+    // As it is left when the wrong volume was mounted for a while.
+    sqlx::query("update projection_partitions set stopped = 'log_truncated'")
+        .execute(&world.database.pool)
+        .await
+        .unwrap();
+    world.topics.write(&thoughts("s", 10)).await;
+    let runner = world.start();
+    world.wait_for_events(20).await;
+    assert_whole(&world).await;
+    assert_eq!(world.partition_row(0).await.1, 1, "under the same epoch");
     runner.stop().await;
 }
 

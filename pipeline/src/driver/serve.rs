@@ -57,6 +57,8 @@ impl ServeLoop {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
+            // A topic that was deleted and comes back minutes later is found after this time.
+            .set("topic.metadata.refresh.interval.ms", "10000")
             .set("statistics.interval.ms", "2000")
             .set("fetch.wait.max.ms", "100")
             .set("fetch.max.bytes", (16 << 20).to_string())

@@ -11,7 +11,7 @@ use kulti_schemas::Topic;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::status::Status;
+use super::status::{Problem, Status};
 use super::witness::Witness;
 use super::worker::{FETCH_ERROR_BACKOFF, Shared, Worker};
 use super::{Projection, RunnerContext};
@@ -125,7 +125,10 @@ fn start_worker<P: Projection>(shared: &Arc<Shared<P>>, partition: i32) -> Runni
 async fn keep_running<P: Projection>(worker: Worker<P>) {
     while AssertUnwindSafe(worker.run()).catch_unwind().await.is_err() {
         tracing::error!(kafka.partition = worker.partition, "a partition's task panicked");
-        worker.status.set_problem(worker.partition, "panicked");
+        worker.status.set_problem(
+            worker.partition,
+            Problem::Passing("a partition's task panicked".to_owned()),
+        );
         tokio::select! {
             () = tokio::time::sleep(AFTER_PANIC) => {}
             () = worker.given_up.cancelled() => {}

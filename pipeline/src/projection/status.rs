@@ -1,6 +1,6 @@
 //! What is wrong with which partition, summed up for /readyz.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use crate::lifecycle::Lifecycle;
@@ -10,7 +10,16 @@ pub(super) struct Status {
     component: &'static str,
     lifecycle: Lifecycle,
     /// Why a partition does not go on. Locked for moments only.
-    problems: Mutex<BTreeMap<i32, String>>,
+    problems: Mutex<BTreeMap<i32, Problem>>,
+}
+
+/// Why a partition does not go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// Until somebody does something.
+    Stopped(String),
+    /// It tries again by itself.
+    Passing(String),
 }
 
 impl Status {
@@ -32,9 +41,9 @@ impl Status {
         self.change(|_| {});
     }
 
-    pub(super) fn set_problem(&self, partition: i32, problem: &str) {
+    pub(super) fn set_problem(&self, partition: i32, problem: Problem) {
         self.change(|problems| {
-            problems.insert(partition, problem.to_owned());
+            problems.insert(partition, problem);
         });
     }
 
@@ -44,27 +53,35 @@ impl Status {
         });
     }
 
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<i32, String>)) {
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<i32, Problem>)) {
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut problems);
         self.lifecycle.set_ready(self.component, summary(&problems));
     }
 }
 
-/// One line: each problem once, with its partitions.
-fn summary(problems: &BTreeMap<i32, String>) -> Result<(), String> {
-    let mut by_problem: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+/// One line: each problem once. With its partitions only where they matter, because readiness is logged when it
+/// changes, and an outage comes to one partition after the other.
+fn summary(problems: &BTreeMap<i32, Problem>) -> Result<(), String> {
+    let mut stopped: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut passing: BTreeSet<&str> = BTreeSet::new();
     for (partition, problem) in problems {
-        by_problem.entry(problem).or_default().push(partition.to_string());
+        match problem {
+            Problem::Stopped(reason) => stopped.entry(reason).or_default().push(partition.to_string()),
+            Problem::Passing(detail) => {
+                passing.insert(detail);
+            }
+        }
     }
-    if by_problem.is_empty() {
-        return Ok(());
-    }
-    let lines: Vec<String> = by_problem
+    let stopped = stopped
         .into_iter()
-        .map(|(problem, partitions)| format!("{problem} (partitions {})", partitions.join(", ")))
-        .collect();
-    Err(lines.join("; "))
+        .map(|(reason, list)| format!("{reason} in partition {}", list.join(", ")));
+    let lines: Vec<String> = stopped.chain(passing.into_iter().map(str::to_owned)).collect();
+    if lines.is_empty() {
+        Ok(())
+    } else {
+        Err(lines.join("; "))
+    }
 }
 
 #[cfg(test)]
@@ -72,14 +89,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_problem_is_told_once_with_its_partitions() {
+    fn each_problem_is_told_once_and_those_that_stay_with_their_partitions() {
         let problems = BTreeMap::from([
-            (1, "log_truncated".to_owned()),
-            (2, "database".to_owned()),
-            (7, "log_truncated".to_owned()),
+            (1, Problem::Stopped("log_truncated".to_owned())),
+            (2, Problem::Passing("database: away".to_owned())),
+            (3, Problem::Passing("database: away".to_owned())),
+            (7, Problem::Stopped("log_truncated".to_owned())),
         ]);
         let told = summary(&problems).expect_err("there are problems");
-        assert_eq!(told, "database (partitions 2); log_truncated (partitions 1, 7)");
+        assert_eq!(told, "log_truncated in partition 1, 7; database: away");
         assert_eq!(summary(&BTreeMap::new()), Ok(()));
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::backoff::Backoff;
 use super::super::row;
+use super::super::status::Problem;
 use super::{LOG_TRUNCATED, Projection, Stopped, Worker};
 
 /// How often a stopped partition's row is looked at.
@@ -14,7 +15,8 @@ const PARKED_LOOKS_PER_QUESTION: u32 = 10;
 impl<P: Projection> Worker<P> {
     /// Waits until the partition's row no longer says that it is stopped, or the log is again the one that was read.
     pub(super) async fn park(&self, stopped: Stopped) {
-        self.status.set_problem(self.partition, &stopped.reason);
+        self.status
+            .set_problem(self.partition, Problem::Stopped(stopped.reason.clone()));
         let mut looks = 0_u32;
         while !self.given_up.is_cancelled() {
             self.wait(PARKED_LOOK).await;
@@ -23,10 +25,10 @@ impl<P: Projection> Worker<P> {
                 Ok(false) => return,
                 Err(error) => tracing::debug!(%error, "a stopped partition's row could not be read"),
             }
-            looks += 1;
             if looks.is_multiple_of(PARKED_LOOKS_PER_QUESTION) && stopped.reason == LOG_TRUNCATED {
                 self.go_on_if_log_is_back(&stopped.owned).await;
             }
+            looks += 1;
         }
     }
 
@@ -37,9 +39,11 @@ impl<P: Projection> Worker<P> {
             .retries
             .with_label_values(&[self.projection.name()])
             .inc();
-        self.status.set_problem(self.partition, detail);
+        // Readiness logs it, once for all partitions.
+        self.status
+            .set_problem(self.partition, Problem::Passing(detail.to_owned()));
         let wait = backoff.next_wait();
-        tracing::warn!(
+        tracing::debug!(
             kafka.partition = self.partition,
             detail,
             wait_ms = wait.as_millis(),
