@@ -5,7 +5,6 @@ mod protocol;
 mod socket;
 pub(crate) mod sse;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -17,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::access::{self, Reader};
 use crate::live::Phase;
 use crate::problem::{Code, Problem};
+use crate::server::ConnectionSlot;
 use crate::state::AppState;
 use crate::{control, store};
 
@@ -37,16 +37,15 @@ pub(crate) async fn open_watch_socket(
 ) -> Result<Response, Problem> {
     access::check_origin(&state, request.headers())?;
     let reader = access::reader(&state, request.headers(), request.extensions()).await?;
-    let permit = Arc::clone(&state.connections).try_acquire_owned().map_err(|_| {
-        Problem::new(Code::Busy, "this server has as many connections as it takes").retry_after(1)
-    })?;
+    // The connection's place among those that the gateway takes stays taken while the socket lives.
+    let slot = request.extensions().get::<ConnectionSlot>().cloned();
     let (response, upgraded) = handshake::accept(request)?;
     tokio::spawn(async move {
         match upgraded.await {
             Ok((stream, received)) => socket::serve(state, reader, stream, received).await,
             Err(error) => tracing::debug!(%error, "a socket was not upgraded"),
         }
-        drop(permit);
+        drop(slot);
     });
     Ok(response)
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -14,12 +15,12 @@ use futures_util::stream;
 use kulti_schemas::SessionId;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::check_may_watch;
 use super::protocol::{parse_from, parse_pace};
 use crate::access;
 use crate::live::{Filter, Format, From, Outbox, Pace, Subscription, SubscriptionRequest};
+use crate::path::PathSegment;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 use crate::store;
@@ -58,11 +59,12 @@ pub(crate) struct StreamQuery {
 )]
 pub(crate) async fn stream_session(
     State(state): State<AppState>,
-    Path(id): Path<String>,
-    Query(query): Query<StreamQuery>,
+    PathSegment(id): PathSegment,
+    query: Result<Query<StreamQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let session = SessionId::parse(&id).map_err(|_| Problem::new(Code::NotFound, "no such session"))?;
+    let session = SessionId::parse(&id).map_err(|_| Problem::not_found())?;
+    let Query(query) = query.map_err(|error| Problem::new(Code::InvalidParameter, error.body_text()))?;
     let reader = access::reader(&state, request.headers(), request.extensions()).await?;
     check_may_watch(&state, &reader, &session).await?;
     let resumed = request
@@ -79,9 +81,6 @@ pub(crate) async fn stream_session(
     {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let permit = Arc::clone(&state.connections).try_acquire_owned().map_err(|_| {
-        Problem::new(Code::Busy, "this server has as many connections as it takes").retry_after(1)
-    })?;
     let speed = query.speed.as_deref().map(|speed| match speed.parse::<f64>() {
         Ok(speed) => json!(speed),
         Err(_) => json!(speed),
@@ -108,7 +107,6 @@ pub(crate) async fn stream_session(
     let open = Open {
         outbox,
         _subscription: subscription,
-        _permit: permit,
         state,
     };
     let mut response = Response::new(Body::from_stream(frames(open)));
@@ -143,7 +141,6 @@ async fn has_all_of_an_ended_session(state: &AppState, session: &SessionId, posi
 struct Open {
     outbox: Arc<Outbox>,
     _subscription: Subscription,
-    _permit: OwnedSemaphorePermit,
     state: AppState,
 }
 
