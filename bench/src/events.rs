@@ -108,7 +108,7 @@ impl Script {
             ));
             steps.push((
                 "terminal.command",
-                json!({"command": words.text(60), "cwd": "/work/project"}),
+                json!({"command": words.text(60), "cwd": "/srv/project"}),
             ));
             for _ in 0..4 {
                 steps.push((
