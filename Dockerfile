@@ -16,7 +16,7 @@ FROM debian:trixie-slim
 RUN apt-get update \
   && apt-get install -y --no-install-recommends ca-certificates \
   && rm -rf /var/lib/apt/lists/* \
-  && useradd --system --uid 10001 --create-home --home-dir /var/lib/kulti --shell /usr/sbin/nologin kulti
+  && useradd --uid 10001 --create-home --home-dir /var/lib/kulti --shell /usr/sbin/nologin kulti
 COPY --from=build /kulti /usr/local/bin/kulti
 USER 10001
 WORKDIR /var/lib/kulti
