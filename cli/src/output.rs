@@ -31,7 +31,7 @@ pub(crate) struct Paint {
 }
 
 impl Paint {
-    /// With colours if standard output is a terminal that wants them (https://no-color.org).
+    /// With colours if standard output is a terminal that wants them (<https://no-color.org>).
     pub(crate) fn for_stdout(environment: &Environment) -> Self {
         let wanted = environment.get("NO_COLOR").is_none() && environment.get("TERM") != Some("dumb");
         Paint {

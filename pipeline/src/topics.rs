@@ -71,7 +71,7 @@ pub async fn check_topics(config: &KafkaConfig) -> anyhow::Result<()> {
         let name = names.name(topic);
         let Some(partitions) = partitions_of(&metadata, &name) else {
             anyhow::bail!(
-                "topic {name} does not exist on {}: run `kulti topics`",
+                "topic {name} does not exist on {}: run `kulti topics ensure`",
                 config.brokers
             );
         };

@@ -30,7 +30,7 @@ pub(crate) struct TopicsArguments {
 
 #[derive(Debug, Subcommand)]
 enum TopicsAction {
-    /// List the topics and what they hold [default]
+    /// List the topics and what they hold; so does `kulti topics` alone
     #[command(after_help = "Example:\n  kulti topics list --json")]
     List {
         /// One topic per line, as JSON

@@ -96,8 +96,8 @@ impl Cluster {
             stopping: lifecycle.stopping(),
             lifecycle: lifecycle.clone(),
         };
-        let task = tokio::spawn(ProjectionRunner::run(replay, context));
-        ReplayConsumer { lifecycle, task }
+        tokio::spawn(ProjectionRunner::run(replay, context));
+        ReplayConsumer { lifecycle }
     }
 
     /// Holds replay back until the guard is dropped: its commits wait for a lock on its offsets.
@@ -215,20 +215,6 @@ impl Drop for Gateway {
 /// A replay consumer in this process; stopped on drop.
 pub struct ReplayConsumer {
     lifecycle: Lifecycle,
-    task: JoinHandle<anyhow::Result<()>>,
-}
-
-impl ReplayConsumer {
-    /// Stops it as a signal does and waits until it has ended.
-    pub async fn stop(mut self) {
-        self.lifecycle.stop();
-        let task = std::mem::replace(&mut self.task, tokio::spawn(async { Ok(()) }));
-        tokio::time::timeout(Duration::from_secs(10), task)
-            .await
-            .expect("ends in time")
-            .expect("does not panic")
-            .expect("ends well");
-    }
 }
 
 impl Drop for ReplayConsumer {
@@ -239,7 +225,7 @@ impl Drop for ReplayConsumer {
 
 fn reqwest_client() -> reqwest::Client {
     // One provider for the whole process; a second test finds it installed.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    drop(rustls::crypto::ring::default_provider().install_default());
     reqwest::Client::builder()
         .timeout(Duration::from_secs(60))
         .build()

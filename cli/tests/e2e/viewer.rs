@@ -100,16 +100,10 @@ pub fn positions(frame: &Value) -> Vec<(i64, String)> {
 
 /// Checks that events are exactly those of the transcript from their first position to its end.
 pub fn assert_part_of(transcript: &[String], seen: &[(i64, String)], who: &str) {
-    let Some((first, _)) = seen.first() else { return };
+    let (first, _) = seen.first().unwrap_or_else(|| panic!("{who} saw nothing"));
     let expected = (*first..).zip(&transcript[(*first - 1) as usize..]);
-    let mut count = 0;
-    for ((position, id), (expected_position, expected_id)) in seen.iter().zip(expected) {
-        assert_eq!(
-            (*position, id),
-            (expected_position, expected_id),
-            "{who}: after {count} events"
-        );
-        count += 1;
+    for (count, ((position, id), expected)) in seen.iter().zip(expected).enumerate() {
+        assert_eq!((*position, id), expected, "{who}: after {count} events");
     }
     assert_eq!(
         seen.len() as i64,
