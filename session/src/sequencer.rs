@@ -37,17 +37,31 @@ pub struct Sequencer {
 
 impl Default for Sequencer {
     fn default() -> Self {
-        Sequencer { position: 0, clock: None, largest: BTreeSet::new(), complete: true }
+        Sequencer {
+            position: 0,
+            clock: None,
+            largest: BTreeSet::new(),
+            complete: true,
+        }
     }
 }
 
 impl Sequencer {
     /// Takes up a session: its last position and clock, and its largest ids (at least `SEQUENCER_IDS` of
     /// them, or all).
-    pub fn resume(position: i64, clock: Option<Timestamp>, largest: impl IntoIterator<Item = EventId>) -> Self {
+    pub fn resume(
+        position: i64,
+        clock: Option<Timestamp>,
+        largest: impl IntoIterator<Item = EventId>,
+    ) -> Self {
         let largest: BTreeSet<EventId> = largest.into_iter().collect();
         let complete = largest.len() as i64 >= position;
-        Sequencer { position, clock, largest, complete }
+        Sequencer {
+            position,
+            clock,
+            largest,
+            complete,
+        }
     }
 
     /// The last position that was given; 0 before the first.
@@ -74,7 +88,11 @@ impl Sequencer {
     /// The ids among these records that will need a look-up once the records before them are applied.
     pub fn look_ups<'a>(&self, records: impl Iterator<Item = &'a Meta> + Clone) -> Vec<EventId> {
         let mut newest = self.largest.last().copied();
-        let in_order = |meta: &Meta| newest.replace(meta.event_id).is_none_or(|before| before < meta.event_id);
+        let in_order = |meta: &Meta| {
+            newest
+                .replace(meta.event_id)
+                .is_none_or(|before| before < meta.event_id)
+        };
         if records.clone().all(in_order) {
             return Vec::new();
         }

@@ -88,7 +88,9 @@ struct Told {
 impl Usage {
     /// Applies one `usage` event.
     pub fn apply(&mut self, meta: &Meta, data: &RawValue) {
-        let Ok(data) = serde_json::from_str::<UsageData<'_>>(data.get()) else { return };
+        let Ok(data) = serde_json::from_str::<UsageData<'_>>(data.get()) else {
+            return;
+        };
         let told = Told {
             input: count(data.input),
             output: count(data.output),
@@ -107,7 +109,11 @@ impl Usage {
     /// Tokens of all models.
     pub fn tokens(&self) -> i64 {
         let of_model = |scopes: &BTreeMap<String, ScopeUsage>| {
-            scopes.values().map(|scope| scope.total().tokens()).max().unwrap_or(0)
+            scopes
+                .values()
+                .map(|scope| scope.total().tokens())
+                .max()
+                .unwrap_or(0)
         };
         self.models.values().map(of_model).fold(0, i64::saturating_add)
     }
@@ -115,7 +121,10 @@ impl Usage {
     /// Cost of all models.
     pub fn cost_usd(&self) -> f64 {
         let of_model = |scopes: &BTreeMap<String, ScopeUsage>| {
-            scopes.values().map(|scope| scope.total().cost_usd).fold(0.0, f64::max)
+            scopes
+                .values()
+                .map(|scope| scope.total().cost_usd)
+                .fold(0.0, f64::max)
         };
         self.models.values().map(of_model).sum()
     }
@@ -123,7 +132,11 @@ impl Usage {
     fn scope_mut(&mut self, model: &str, scope: &str) -> &mut ScopeUsage {
         let known = self.models.contains_key(model) || self.models.len() < MODELS;
         let model = if known { model } else { OTHER_MODELS };
-        self.models.entry(model.to_owned()).or_default().entry(scope.to_owned()).or_default()
+        self.models
+            .entry(model.to_owned())
+            .or_default()
+            .entry(scope.to_owned())
+            .or_default()
     }
 }
 
@@ -155,7 +168,9 @@ impl ScopeUsage {
 
 impl Amounts {
     fn tokens(&self) -> i64 {
-        [self.output, self.cache_read, self.cache_write].into_iter().fold(self.input, i64::saturating_add)
+        [self.output, self.cache_read, self.cache_write]
+            .into_iter()
+            .fold(self.input, i64::saturating_add)
     }
 
     fn add(&mut self, other: &Amounts) {
@@ -191,7 +206,9 @@ impl Told {
 fn count(value: Option<&RawValue>) -> Option<i64> {
     let number: Number = serde_json::from_str(value?.get()).ok()?;
     // A float is cut to the nearest that fits.
-    let count = number.as_i64().or_else(|| number.as_f64().map(|float| float as i64))?;
+    let count = number
+        .as_i64()
+        .or_else(|| number.as_f64().map(|float| float as i64))?;
     (count >= 0).then_some(count)
 }
 
@@ -203,8 +220,13 @@ fn money(value: Option<&RawValue>) -> Option<f64> {
 fn model_name(value: Option<&RawValue>) -> String {
     let name: Option<String> = value.and_then(|value| serde_json::from_str(value.get()).ok());
     // jsonb cannot hold NUL.
-    name.map(|name| name.chars().filter(|character| *character != '\0').take(MODEL_NAME).collect())
-        .unwrap_or_default()
+    name.map(|name| {
+        name.chars()
+            .filter(|character| *character != '\0')
+            .take(MODEL_NAME)
+            .collect()
+    })
+    .unwrap_or_default()
 }
 
 fn scope_name(value: Option<&RawValue>) -> &'static str {
@@ -217,7 +239,10 @@ fn scope_name(value: Option<&RawValue>) -> &'static str {
 
 /// A generation that is unknown is another one than zero.
 fn run_name(meta: &Meta) -> String {
-    let generation = meta.generation.map(|generation| generation.to_string()).unwrap_or_default();
+    let generation = meta
+        .generation
+        .map(|generation| generation.to_string())
+        .unwrap_or_default();
     format!("{}/{generation}", meta.producer.as_deref().unwrap_or_default())
 }
 

@@ -55,8 +55,8 @@ pub(crate) async fn run(arguments: DemoArguments, environment: &Environment) -> 
     let recordings = recordings(&arguments.files, environment)?;
     let mut settings = listen_settings(arguments.listen, &arguments.config, environment)?;
     settings.set_default("default_visibility", "public");
-    // A demo says what to look at; that its consumers are still starting is no news.
-    settings.set_default("log", "warn,kulti_pipeline::lifecycle=error");
+    // A demo says what to look at; that its consumers and the broker are still starting is no news.
+    settings.set_default("log", "warn,kulti_pipeline::lifecycle=error,librdkafka=error");
     let wanted = settings.listen()?;
     let listener = listen(wanted, settings.get("listen").1).await?;
     let url = reachable_url(listener.local_addr()?);

@@ -26,7 +26,11 @@ fn copies_are_known_within_the_window_and_older_ids_ask() {
         assert_eq!(sequencer.decide(*id), Decision::New);
         assert_eq!(sequencer.accept(&meta(*id)).0, index as i64 + 1);
     }
-    assert_eq!(sequencer.decide(ids[0]), Decision::LookUp, "fell out of the window");
+    assert_eq!(
+        sequencer.decide(ids[0]),
+        Decision::LookUp,
+        "fell out of the window"
+    );
     assert_eq!(sequencer.decide(ids[10]), Decision::Copy);
     assert_eq!(sequencer.decide(ids[ids.len() - 1]), Decision::Copy);
 }
@@ -50,8 +54,11 @@ fn a_resumed_sequencer_decides_as_the_one_it_continues() {
     for id in &ids {
         original.accept(&meta(*id));
     }
-    let resumed =
-        Sequencer::resume(original.position(), original.clock(), ids[ids.len() - SEQUENCER_IDS..].iter().copied());
+    let resumed = Sequencer::resume(
+        original.position(),
+        original.clock(),
+        ids[ids.len() - SEQUENCER_IDS..].iter().copied(),
+    );
     for id in ids.iter().chain([&EventId::generate()]) {
         assert_eq!(original.decide(*id), resumed.decide(*id));
     }

@@ -22,7 +22,10 @@ fn meta(producer: Option<&str>, generation: Option<i64>) -> Meta {
 fn folded(events: &[Value]) -> Usage {
     let mut usage = Usage::default();
     for event in events {
-        usage.apply(&meta(Some("p"), Some(1)), &serde_json::value::to_raw_value(event).unwrap());
+        usage.apply(
+            &meta(Some("p"), Some(1)),
+            &serde_json::value::to_raw_value(event).unwrap(),
+        );
         // It must go on from its own JSON, which is what a row holds.
         usage = serde_json::from_str(&serde_json::to_string(&usage).unwrap()).unwrap();
     }
@@ -76,9 +79,17 @@ fn scopes_tell_the_same_tokens_and_the_largest_counts() {
 #[test]
 fn runs_of_other_producers_and_generations_add_up() {
     let mut usage = Usage::default();
-    for (producer, generation) in [(Some("p"), Some(1)), (Some("p"), Some(2)), (Some("q"), Some(1)), (None, None)] {
+    for (producer, generation) in [
+        (Some("p"), Some(1)),
+        (Some("p"), Some(2)),
+        (Some("q"), Some(1)),
+        (None, None),
+    ] {
         let data = json!({"model": "m", "input": 10, "cumulative": true});
-        usage.apply(&meta(producer, generation), &serde_json::value::to_raw_value(&data).unwrap());
+        usage.apply(
+            &meta(producer, generation),
+            &serde_json::value::to_raw_value(&data).unwrap(),
+        );
     }
     assert_eq!(usage.tokens(), 40);
 }
@@ -101,9 +112,15 @@ fn models_and_runs_are_bounded() {
     let mut usage = Usage::default();
     for number in 0..500 {
         let data = json!({"model": format!("m{number}"), "input": 1});
-        usage.apply(&meta(None, None), &serde_json::value::to_raw_value(&data).unwrap());
+        usage.apply(
+            &meta(None, None),
+            &serde_json::value::to_raw_value(&data).unwrap(),
+        );
         let data = json!({"model": "m0", "output": 1, "cumulative": true, "scope": "session"});
-        usage.apply(&meta(Some("p"), Some(number)), &serde_json::value::to_raw_value(&data).unwrap());
+        usage.apply(
+            &meta(Some("p"), Some(number)),
+            &serde_json::value::to_raw_value(&data).unwrap(),
+        );
     }
     assert_eq!(usage.models.len(), MODELS + 1);
     assert_eq!(usage.models["m0"]["session"].runs.len(), RUNS);
