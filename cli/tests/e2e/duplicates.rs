@@ -28,7 +28,7 @@ async fn an_id_sent_again_at_any_time_and_anywhere_is_one_event() {
     let mut elsewhere = Viewer::watch(other.address, &session, json!("start")).await;
 
     // Far more than a sequencer remembers.
-    for _ in 0..10 {
+    for _ in 0..100 {
         let batch = events(&session, 1000);
         gateway.send(&batch).await;
         transcript.extend(ids(&batch));
