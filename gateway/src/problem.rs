@@ -136,6 +136,14 @@ impl Problem {
             ..Problem::new(code, detail)
         }
     }
+    /// The same problem of a field that was given under this name.
+    pub fn about(mut self, field: &str) -> Self {
+        if let Some(named) = &mut self.field {
+            self.detail = self.detail.replace(&format!("`{named}`"), &format!("`{field}`"));
+            field.clone_into(named);
+        }
+        self
+    }
     /// Worth trying again after so many seconds.
     pub fn retry_after(self, seconds: u64) -> Self {
         Problem {

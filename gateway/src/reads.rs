@@ -2,9 +2,10 @@
 //!
 //! Who may not see a session gets the same 404 as for one that does not exist.
 
+pub(crate) mod at;
 pub(crate) mod cursor;
 pub(crate) mod events;
-mod parameters;
+pub(crate) mod parameters;
 pub(crate) mod sessions;
 
 use kulti_schemas::SessionId;

@@ -2,9 +2,13 @@
 //! consumers do. What lives in the schema `control` is in control.rs.
 
 mod events;
+mod moments;
 mod sessions;
 
 pub use events::{EventsPage, EventsQuery, events_page, events_page_on};
+pub(crate) use moments::{
+    FoundEvent, find_event, last_position, position_at_clock, position_since_start, positions_of,
+};
 pub use sessions::{SessionAccess, SessionRow, session_access};
 pub(crate) use sessions::{SessionsCursor, SessionsQuery, session_row, sessions_page};
 

@@ -2,8 +2,9 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use kulti_schemas::PositionedEvent;
+use kulti_schemas::{PositionedEvent, SessionId};
 
+use super::at::{At, resolve};
 use super::cursor::{EventsCursor, read_events, write_events};
 use super::parameters::Parameters;
 use crate::access;
@@ -22,8 +23,9 @@ const PAGE_BYTES: usize = 4 * 1024 * 1024;
     get, path = "/v1/sessions/{id}/events", tag = "read",
     params(
         ("id" = String, Path, description = "The session's id"),
-        ("after" = Option<i64>, Query, description = "Only above this position"),
-        ("before" = Option<i64>, Query, description = "Only below this position"),
+        ("after" = Option<String>, Query, description = "Only after this moment: a position, an event's id, or \
+            any other form that `at` takes"),
+        ("before" = Option<String>, Query, description = "Only below this position or event; only up to this time"),
         ("kind" = Option<String>, Query, description = "Only of these kinds; may be repeated or separated by commas"),
         ("limit" = Option<i64>, Query, description = "1 to 1,000, default 100; large events make a page shorter"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
@@ -41,8 +43,8 @@ pub(crate) async fn list_events(
     let reader = access::reader(&state, request.headers(), request.extensions()).await?;
     let parameters = Parameters::of(request.uri())?;
     let (session, _) = super::visible_session(&state, &reader, &id).await?;
-    let mut after: Option<i64> = parameters.parsed("after", "a position")?;
-    let mut before: Option<i64> = parameters.parsed("before", "a position")?;
+    let mut after = bound(&state, &session, &parameters, "after").await?;
+    let mut before = bound(&state, &session, &parameters, "before").await?;
     let backwards = before.is_some() && after.is_none();
     match parameters.text("cursor").map(read_events).transpose()? {
         Some(EventsCursor::After(position)) => after = Some(position),
@@ -69,6 +71,33 @@ pub(crate) async fn list_events(
         page.events.reverse();
     }
     Ok(json_text(render(&page.events, next.as_deref())))
+}
+
+/// A position itself, so that it may lie beyond the session; of other moments the position that they are. `after` a
+/// time and `before` it are all events together.
+async fn bound(
+    state: &AppState,
+    session: &SessionId,
+    parameters: &Parameters,
+    name: &str,
+) -> Result<Option<i64>, Problem> {
+    let Some(at) = At::named(parameters, name)? else {
+        return Ok(None);
+    };
+    let is_position = match at {
+        At::Position(position) => return Ok(Some(position)),
+        At::Event(_) => true,
+        At::Live | At::Since(_) | At::Time(_) => false,
+    };
+    let position = resolve(&state.pool, session, at)
+        .await
+        .map_err(|problem| problem.about(name))?
+        .position;
+    Ok(Some(if name == "before" && !is_position {
+        position + 1
+    } else {
+        position
+    }))
 }
 
 /// Where the list goes on. A page that was cut at its very end goes on too, so the last page may be empty.

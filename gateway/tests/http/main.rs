@@ -7,6 +7,7 @@ mod bad_input;
 mod harness;
 mod ingest;
 mod keys;
+mod moments;
 mod outages;
 mod quotas;
 mod reads;
