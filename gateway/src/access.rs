@@ -4,7 +4,7 @@
 
 mod local;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::http::header::AUTHORIZATION;
@@ -79,6 +79,28 @@ impl Writer {
     }
 }
 
+/// Somebody who watches and says something: a key that reads, or nobody in particular before there is a key.
+#[derive(Debug, Clone)]
+pub struct Viewer {
+    key: Option<Arc<KeyRecord>>,
+    peer: Option<IpAddr>,
+}
+
+impl Viewer {
+    /// The key's id; empty before there is a key.
+    pub fn key_id(&self) -> &str {
+        self.key.as_ref().map_or("", |key| key.id.as_str())
+    }
+    /// Whose quota what they say is taken from: the key's, else the peer's.
+    pub fn quota_name(&self) -> String {
+        match (&self.key, self.peer) {
+            (Some(key), _) => format!("key {}", key.id),
+            (None, Some(peer)) => format!("peer {}", peer.to_canonical()),
+            (None, None) => String::new(),
+        }
+    }
+}
+
 /// Tells who reads. Without a key that is everybody, who sees what is public; on a loopback listener this
 /// machine sees everything.
 pub async fn reader(
@@ -121,10 +143,46 @@ pub async fn writer(
         }
         return Ok(Writer { key: Some(key) });
     }
+    writes_are_open(state, headers, extensions, "a key that may produce").await?;
+    Ok(Writer { key: None })
+}
+
+/// Tells who says something about a session. Whether they may see it is for `reads::visible_session` to say.
+///
+/// # Errors
+/// As for writers; and `kind_not_allowed` for keys that only produce: what an agent's key says must never pass
+/// for what a person said.
+pub async fn viewer(
+    state: &AppState,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<Viewer, Problem> {
+    let connection = extensions.get::<ConnectionInfo>();
+    let peer = connection.map(|connection| connection.peer.ip());
+    if let Some(key) = presented_key(state, headers).await? {
+        if !key.has(Scope::Read) {
+            return Err(Problem::new(
+                Code::KindNotAllowed,
+                "a key that only produces may not say what viewers say; this needs the scope `read`",
+            ));
+        }
+        return Ok(Viewer { key: Some(key), peer });
+    }
+    writes_are_open(state, headers, extensions, "a key that may read").await?;
+    Ok(Viewer { key: None, peer })
+}
+
+/// Lets a write without a key through: only before there is one, and from this machine.
+async fn writes_are_open(
+    state: &AppState,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    needed: &str,
+) -> Result<(), Problem> {
     if state.keys.any().await.map_err(key_problem)? {
         return Err(Problem::new(
             Code::Unauthorized,
-            "send `Authorization: Bearer` and a key that may produce",
+            format!("send `Authorization: Bearer` and {needed}"),
         ));
     }
     let refusal = if state.config.open_writes {
@@ -133,7 +191,7 @@ pub async fn writer(
         not_this_machine(state, headers, extensions)
     };
     match refusal {
-        None => Ok(Writer { key: None }),
+        None => Ok(()),
         Some(reason) => Err(Problem::new(
             Code::WritesClosed,
             format!(

@@ -74,6 +74,17 @@ impl QuotaLimits {
             burst: 640 * MIB,
         },
     };
+    /// `KULTI_VIEWER_EVENTS_PER_SECOND` (2, burst x10).
+    pub const VIEWER: QuotaLimits = QuotaLimits {
+        events: RateLimit {
+            per_second: 2,
+            burst: 20,
+        },
+        bytes: RateLimit {
+            per_second: 0,
+            burst: 0,
+        },
+    };
 }
 
 /// Everything about the gateway that an operator may decide.
@@ -100,6 +111,8 @@ pub struct GatewayConfig {
     pub session_quota: QuotaLimits,
     /// Per key; before there is a key, for all who write together.
     pub key_quota: QuotaLimits,
+    /// What one viewer may say: chat, markers, clips. Per key, or per address before there is a key.
+    pub viewer_quota: QuotaLimits,
     /// How long requests may take to finish once shutdown has begun.
     pub shutdown_budget: Duration,
 }
@@ -117,6 +130,7 @@ impl Default for GatewayConfig {
             viewer_queue_bytes: MIB as usize,
             session_quota: QuotaLimits::SESSION,
             key_quota: QuotaLimits::KEY,
+            viewer_quota: QuotaLimits::VIEWER,
             shutdown_budget: Duration::from_secs(8),
         }
     }

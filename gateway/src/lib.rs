@@ -27,9 +27,10 @@ mod router;
 mod server;
 mod state;
 pub mod store;
+mod viewers;
 mod watch;
 
-pub use access::{ConnectionInfo, Reader, Writer};
+pub use access::{ConnectionInfo, Reader, Viewer, Writer};
 pub use config::{GatewayConfig, QuotaLimits, RateLimit, Visibility};
 pub use keys::{KeyError, Keys};
 pub use metrics::GatewayMetrics;

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use bytes::Bytes;
 use kulti_pipeline::config::KafkaConfig;
-use kulti_schemas::{SessionId, partition_of};
+use kulti_schemas::{EventId, SessionId, decode_record, partition_of};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,9 @@ pub(crate) use self::subscription::{From, Pace, Subscription, SubscriptionReques
 use self::tail::PartitionTail;
 
 mod metrics;
+
+/// The record's frame and the event id lie within this many bytes.
+const RECORD_BEGINNING_BYTES: usize = 64;
 
 /// What the live tail needs from outside.
 pub struct LiveOptions {
@@ -118,6 +121,28 @@ impl Live {
         let projected = self.inner.projected.next_offset(partition).unwrap_or(0);
         tail.records_of(key, projected.max(0))
             .map_or(true, |records| !records.is_empty())
+    }
+
+    /// True if an event of this id is among the recent records of its session: one that viewers have seen and replay
+    /// has not written yet. Ask this before the rows, else one that is written in between is in neither.
+    pub(crate) fn holds_event(&self, session: &SessionId, id: EventId) -> bool {
+        let key = session.as_str().as_bytes();
+        let partition = partition_of(key, self.inner.options.kafka.partitions);
+        let projected = self.inner.projected.next_offset(partition).unwrap_or(0);
+        let held = self
+            .tail(partition)
+            .and_then(|tail| tail.records_of(key, projected.max(tail.start())).ok());
+        let text = id.to_string();
+        // The id is written as text near the record's beginning: what does not even hold it need not be decoded.
+        let may_be = |value: &Bytes| {
+            let beginning = &value[..value.len().min(RECORD_BEGINNING_BYTES)];
+            beginning.windows(text.len()).any(|part| part == text.as_bytes())
+        };
+        held.unwrap_or_default()
+            .iter()
+            .filter(|record| record.value.as_ref().is_some_and(may_be))
+            .filter_map(|record| decode_record(record.key.as_deref(), record.value.as_ref()).ok())
+            .any(|event| event.meta.event_id == id)
     }
 
     /// Counts open viewer connections.

@@ -23,6 +23,7 @@ use crate::state::AppState;
         (name = "simple", description = "One call for what an agent does; works at `/` as well"),
         (name = "read", description = "Sessions as they were"),
         (name = "watch", description = "Sessions as they happen"),
+        (name = "viewers", description = "What those who watch add"),
         (name = "admin", description = "Keys"),
         (name = "operate", description = "For those who run it"),
     ),

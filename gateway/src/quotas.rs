@@ -1,4 +1,4 @@
-//! Quotas per session and key: token buckets in memory, for events and for bytes.
+//! Quotas per session, key and viewer: token buckets in memory, for events and for bytes.
 //!
 //! A partition of the log moves as one, so a session without a limit could hold up all its neighbours. Each
 //! gateway counts for itself.
@@ -80,12 +80,16 @@ pub struct Quotas {
     key_limits: QuotaLimits,
     sessions: Cache<SessionId, Arc<Meter>>,
     keys: Cache<String, Arc<Meter>>,
+    viewer_limits: QuotaLimits,
+    viewers: Cache<String, Arc<Meter>>,
 }
 
 impl Quotas {
     /// With these limits.
-    pub fn new(session_limits: QuotaLimits, key_limits: QuotaLimits) -> Self {
+    pub fn new(session_limits: QuotaLimits, key_limits: QuotaLimits, viewer_limits: QuotaLimits) -> Self {
         Quotas {
+            viewer_limits,
+            viewers: Cache::builder().max_capacity(METERS).time_to_idle(IDLE).build(),
             session_limits,
             key_limits,
             sessions: Cache::builder().max_capacity(METERS).time_to_idle(IDLE).build(),
@@ -103,6 +107,13 @@ impl Quotas {
     pub(crate) async fn key(&self, key_id: &str) -> Arc<Meter> {
         self.keys
             .get_with_by_ref(key_id, async { Arc::new(Meter::new(self.key_limits)) })
+            .await
+    }
+
+    /// Of one viewer: a key, or an address before there is a key.
+    pub(crate) async fn viewer(&self, name: &str) -> Arc<Meter> {
+        self.viewers
+            .get_with_by_ref(name, async { Arc::new(Meter::new(self.viewer_limits)) })
             .await
     }
 }

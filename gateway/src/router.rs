@@ -18,6 +18,7 @@ use crate::ingest::simple;
 use crate::openapi::{Document, openapi_router};
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
+use crate::viewers::routes as viewers;
 use crate::{health, ingest, keys_api, pages, reads, registry_api, watch};
 
 /// Until a response begins: longer than a body may take and the log may take together.
@@ -37,6 +38,9 @@ pub(crate) fn build_router(state: AppState) -> Router {
         ))
         .routes(routes!(keys_api::create_key, keys_api::list_keys))
         .routes(routes!(keys_api::revoke_key))
+        .routes(routes!(viewers::post_chat))
+        .routes(routes!(viewers::post_marker))
+        .routes(routes!(viewers::post_clip))
         .routes(routes!(watch::open_watch_socket))
         .routes(routes!(health::get_liveness))
         .routes(routes!(health::get_readiness))

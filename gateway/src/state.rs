@@ -88,7 +88,11 @@ impl AppState {
         });
         Ok(AppState(Arc::new(Shared {
             keys: Keys::new(parts.pool.clone()),
-            quotas: Quotas::new(parts.config.session_quota, parts.config.key_quota),
+            quotas: Quotas::new(
+                parts.config.session_quota,
+                parts.config.key_quota,
+                parts.config.viewer_quota,
+            ),
             ingest: IngestMemory::new(parts.config.ingest_memory_bytes),
             owners: Owners::new(parts.pool.clone()),
             simple: SimpleMemory::default(),

@@ -7,7 +7,7 @@ mod sessions;
 
 pub use events::{EventsPage, EventsQuery, events_page, events_page_on};
 pub(crate) use moments::{
-    FoundEvent, find_event, last_position, position_at_clock, position_since_start, positions_of,
+    FoundEvent, event_at, find_event, last_position, position_at_clock, position_since_start, positions_of,
 };
 pub use sessions::{SessionAccess, SessionRow, session_access};
 pub(crate) use sessions::{SessionsCursor, SessionsQuery, session_row, sessions_page};

@@ -184,4 +184,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "134217728",
         "burst x5; 0: off",
     ),
+    setting(
+        "quota.viewer.events_per_second",
+        "KULTI_VIEWER_EVENTS_PER_SECOND",
+        "2",
+        "chat, markers and clips of one viewer; burst x10; 0: off",
+    ),
 ];

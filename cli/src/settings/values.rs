@@ -121,6 +121,10 @@ impl Settings {
                 events: self.rate("quota.key.events_per_second", 5)?,
                 bytes: self.rate("quota.key.bytes_per_second", 5)?,
             },
+            viewer_quota: QuotaLimits {
+                events: self.rate("quota.viewer.events_per_second", 10)?,
+                ..QuotaLimits::VIEWER
+            },
             ..GatewayConfig::default()
         })
     }

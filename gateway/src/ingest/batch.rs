@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kulti_pipeline::{OutRecord, SendError};
-use kulti_schemas::{EncodeError, EventId, SessionId, encode_record};
+use kulti_schemas::{EncodeError, Event, EventId, SessionId, encode_record};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::event::{ParsedEvent, Refusal};
-use crate::access::Writer;
+use crate::access::{Viewer, Writer};
 use crate::metrics::{GatewayMetrics, Outcome};
 use crate::problem::{Code, Problem};
 use crate::quotas::Meter;
@@ -257,6 +257,59 @@ pub(crate) async fn write_encoded(
         .collect()
 }
 
+/// Writes what a viewer said. Nobody comes to own the session by it.
+pub(crate) async fn write_of_viewer(
+    state: &AppState,
+    viewer: &Viewer,
+    event: Event,
+) -> Result<EventId, Problem> {
+    let mut outcomes = OutcomeGuard::new(&state.metrics, 1);
+    let id = event.meta.event_id;
+    let written = send_of_viewer(state, viewer, event).await;
+    let result = match &written {
+        Ok(()) => ItemResult::accepted(id, None),
+        Err(problem) => ItemResult::refused(None, problem.clone()),
+    };
+    outcomes.record(std::slice::from_ref(&result));
+    written.map(|()| id)
+}
+
+async fn send_of_viewer(state: &AppState, viewer: &Viewer, event: Event) -> Result<(), Problem> {
+    let bytes = event.data.get().len();
+    let encoded = encode(ParsedEvent {
+        event,
+        warning: None,
+        bytes,
+    })
+    .map_err(|refusal| refusal.problem)?;
+    let meters = [
+        (state.quotas.viewer(&viewer.quota_name()).await, "this viewer"),
+        (state.quotas.session(&encoded.session).await, "this session"),
+    ];
+    let now = Instant::now();
+    for (meter, whose) in &meters {
+        if let Some(wait) = meter.wait(now) {
+            return Err(over_quota(whose, wait));
+        }
+    }
+    for (meter, _) in &meters {
+        meter.take(bytes);
+    }
+    let mut outcomes = state
+        .producer
+        .send(&state.session_topic, vec![encoded.record])
+        .await;
+    match outcomes.pop() {
+        Some(outcome) => outcome.map_err(send_problem),
+        None => Err(Problem::log_unavailable()),
+    }
+}
+
+fn over_quota(whose: &str, wait: Duration) -> Problem {
+    Problem::new(Code::QuotaExceeded, format!("{whose} wrote more than its quota"))
+        .retry_after(wait.as_secs() + 1)
+}
+
 fn send_problem(error: SendError) -> Problem {
     match error {
         SendError::QueueFull => {
@@ -314,8 +367,7 @@ impl<'a> Allowance<'a> {
             (Some(wait), _) => (wait, "this session"),
             (None, Some(wait)) => (wait, "this key"),
         };
-        let problem = Problem::new(Code::QuotaExceeded, format!("{whose} wrote more than its quota"))
-            .retry_after(wait.as_secs() + 1);
+        let problem = over_quota(whose, wait);
         allowance.refusal = Some(problem.clone());
         Err(problem)
     }

@@ -76,7 +76,7 @@ impl PartitionTail {
         self.bytes
     }
 
-    #[cfg(test)]
+    /// The first offset that is held.
     pub(crate) fn start(&self) -> i64 {
         self.start
     }

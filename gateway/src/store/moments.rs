@@ -119,3 +119,18 @@ pub(crate) async fn positions_of(
         .filter_map(|(id, position)| Some((EventId::from_uuid(id).ok()?, position)))
         .collect())
 }
+
+/// The id of the event at a position.
+pub(crate) async fn event_at(
+    pool: &PgPool,
+    session: &SessionId,
+    position: i64,
+) -> Result<Option<EventId>, sqlx::Error> {
+    let id: Option<Uuid> =
+        sqlx::query_scalar("select event_id from events where session_id = $1 and position = $2")
+            .bind(session.as_str())
+            .bind(position)
+            .fetch_optional(pool)
+            .await?;
+    Ok(id.and_then(|id| EventId::from_uuid(id).ok()))
+}

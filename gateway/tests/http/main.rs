@@ -14,3 +14,4 @@ mod reads;
 mod registry;
 mod server;
 mod simple;
+mod viewers;
