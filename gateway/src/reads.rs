@@ -2,9 +2,13 @@
 //!
 //! Who may not see a session gets the same 404 as for one that does not exist.
 
+mod annotations;
 pub(crate) mod at;
+pub(crate) mod clips;
 pub(crate) mod cursor;
 pub(crate) mod events;
+pub(crate) mod markers;
+pub(crate) mod outline;
 pub(crate) mod parameters;
 pub(crate) mod sessions;
 

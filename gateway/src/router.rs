@@ -67,6 +67,10 @@ fn public_reads() -> OpenApiRouter<AppState> {
         .routes(routes!(reads::sessions::list_sessions))
         .routes(routes!(reads::sessions::get_session))
         .routes(routes!(reads::events::list_events))
+        .routes(routes!(reads::markers::list_markers))
+        .routes(routes!(reads::clips::list_clips))
+        .routes(routes!(reads::clips::get_clip))
+        .routes(routes!(reads::outline::get_outline))
         .routes(routes!(watch::sse::stream_session))
         .layer(open_to_pages())
 }

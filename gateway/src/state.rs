@@ -17,6 +17,7 @@ use crate::keys::Keys;
 use crate::live::{Live, LiveMetrics, LiveOptions};
 use crate::metrics::GatewayMetrics;
 use crate::quotas::Quotas;
+use crate::reads::outline::Outlines;
 
 /// What a gateway is made of.
 pub struct AppParts {
@@ -65,6 +66,7 @@ pub struct Shared {
     pub(crate) ingest: IngestMemory,
     pub(crate) owners: Owners,
     pub(crate) simple: SimpleMemory,
+    pub(crate) outlines: Outlines,
     /// One permit per connection.
     pub(crate) connections: Arc<Semaphore>,
 }
@@ -96,6 +98,7 @@ impl AppState {
             ingest: IngestMemory::new(parts.config.ingest_memory_bytes),
             owners: Owners::new(parts.pool.clone()),
             simple: SimpleMemory::default(),
+            outlines: Outlines::default(),
             connections: Arc::new(Semaphore::new(
                 parts.config.max_connections.min(Semaphore::MAX_PERMITS),
             )),

@@ -3,12 +3,15 @@
 
 mod events;
 mod moments;
+mod outline;
 mod sessions;
 
 pub use events::{EventsPage, EventsQuery, events_page, events_page_on};
 pub(crate) use moments::{
-    FoundEvent, event_at, find_event, last_position, position_at_clock, position_since_start, positions_of,
+    FoundEvent, event_at, find_event, last_position, places_of, position_at_clock, position_since_start,
+    positions_of,
 };
+pub(crate) use outline::{OutlineRow, SessionSpan, outline_page, session_span};
 pub use sessions::{SessionAccess, SessionRow, session_access};
 pub(crate) use sessions::{SessionsCursor, SessionsQuery, session_row, sessions_page};
 

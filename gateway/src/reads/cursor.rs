@@ -64,6 +64,20 @@ pub(crate) fn read_events(text: &str) -> Result<EventsCursor, Problem> {
     read().ok_or_else(not_ours)
 }
 
+/// Where a list of moments goes on: after this one.
+pub(crate) fn write_place(position: i64, id: &str) -> String {
+    encode(&format!("p{position}.{id}"))
+}
+
+pub(crate) fn read_place(text: &str) -> Result<(i64, String), Problem> {
+    let read = || {
+        let plain = decode(text)?;
+        let (position, id) = plain.strip_prefix('p')?.split_once('.')?;
+        Some((position.parse().ok()?, id.to_owned()))
+    };
+    read().ok_or_else(not_ours)
+}
+
 fn encode(plain: &str) -> String {
     URL_SAFE_NO_PAD.encode(plain)
 }
@@ -94,6 +108,10 @@ mod tests {
         for cursor in [EventsCursor::After(0), EventsCursor::Before(i64::MAX)] {
             assert_eq!(read_events(&write_events(cursor)).expect("ours"), cursor);
         }
+        assert_eq!(
+            read_place(&write_place(7, "a.b")).expect("ours"),
+            (7, "a.b".to_owned())
+        );
     }
 
     #[test]
@@ -111,6 +129,7 @@ mod tests {
         ] {
             assert!(read_sessions(text).is_err(), "{text}");
             assert!(read_events(text).is_err(), "{text}");
+            assert!(read_place(text).is_err(), "{text}");
         }
     }
 }

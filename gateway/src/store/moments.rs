@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use kulti_schemas::{EventId, SessionId, Timestamp};
 use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
@@ -101,22 +101,44 @@ pub(crate) async fn find_event(
     .await
 }
 
+/// Where an event is, and when by the session's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) position: i64,
+    pub(crate) clock: Timestamp,
+}
+
+/// The places of those of these events that are in the session.
+pub(crate) async fn places_of(
+    pool: &PgPool,
+    session: &SessionId,
+    ids: &[EventId],
+) -> Result<HashMap<EventId, Place>, sqlx::Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows: Vec<(Uuid, i64, DateTime<Utc>)> = sqlx::query_as(
+        "select event_id, position, clock from events where session_id = $1 and event_id = any($2)",
+    )
+    .bind(session.as_str())
+    .bind(ids)
+    .fetch_all(pool)
+    .await?;
+    let place = |(id, position, clock): (Uuid, i64, DateTime<Utc>)| {
+        let clock = Timestamp::from(clock);
+        Some((EventId::from_uuid(id).ok()?, Place { position, clock }))
+    };
+    Ok(rows.into_iter().filter_map(place).collect())
+}
+
 /// The positions of those of these events that are in the session.
 pub(crate) async fn positions_of(
     pool: &PgPool,
     session: &SessionId,
     ids: &[EventId],
 ) -> Result<HashMap<EventId, i64>, sqlx::Error> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    let rows: Vec<(Uuid, i64)> =
-        sqlx::query_as("select event_id, position from events where session_id = $1 and event_id = any($2)")
-            .bind(session.as_str())
-            .bind(ids)
-            .fetch_all(pool)
-            .await?;
-    let known = rows.into_iter();
-    Ok(known
-        .filter_map(|(id, position)| Some((EventId::from_uuid(id).ok()?, position)))
+    let places = places_of(pool, session, ids).await?;
+    Ok(places
+        .into_iter()
+        .map(|(id, place)| (id, place.position))
         .collect())
 }
 

@@ -9,6 +9,7 @@ mod ingest;
 mod keys;
 mod moments;
 mod outages;
+mod outline;
 mod quotas;
 mod reads;
 mod registry;
