@@ -6,9 +6,11 @@
 //! table; a unique key that objects says that what was remembered is wrong, and the runner has it read anew.
 
 mod copy_binary;
+mod erasure;
 mod events;
 mod metrics;
 mod partition;
+mod redaction;
 mod sessions;
 mod store;
 

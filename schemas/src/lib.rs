@@ -11,6 +11,7 @@ mod ids;
 mod json_text;
 mod kind;
 mod plan;
+mod redaction;
 mod registry;
 mod timestamp;
 mod topic;
@@ -21,6 +22,9 @@ pub use error::{DataError, DecodeError, EncodeError, IdError};
 pub use event::{Event, Meta, PositionedEvent, Source};
 pub use ids::{AgentId, EventId, SessionId};
 pub use kind::Kind;
+pub use redaction::{
+    MARKER, Mask, Redactions, escape_pointer_token, mask_data, mask_rendered, redaction_targets,
+};
 pub use registry::{RegisteredSchema, SchemaId, schema_by_id, schemas};
 pub use timestamp::Timestamp;
 pub use topic::{Topic, TopicNames, partition_of};

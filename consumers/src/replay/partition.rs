@@ -5,18 +5,22 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kulti_schemas::{Event, EventId, SessionId};
+use kulti_schemas::{Event, EventId, Redactions, SessionId, Timestamp};
 use kulti_session::{Decision, SEQUENCER_IDS, Sequencer, Usage};
 use sqlx::PgConnection;
 
+use super::erasure::{self, Erasure};
 use super::events::EventRows;
 use super::metrics::ReplayMetrics;
+use super::redaction;
 use super::sessions::SessionChange;
 use super::store;
 
 /// Rough bytes of a remembered session without its ids, and of one id.
 const SESSION_BYTES: usize = 600;
 const ID_BYTES: usize = 28;
+/// Of one event that a redaction waits for.
+const AWAITED_BYTES: usize = 200;
 
 /// What replay remembers of one partition: the sessions used last.
 pub struct PartitionState {
@@ -34,6 +38,10 @@ pub(super) struct SessionState {
     pub(super) ended: bool,
     /// The agent's last event.
     pub(super) agent_event_id: Option<EventId>,
+    /// What is hidden of events that have not come yet.
+    pub(super) awaited: Redactions,
+    /// Nothing of it is kept, whatever comes.
+    pub(super) erased: bool,
     /// When it was used last, in batches.
     used: u64,
 }
@@ -49,6 +57,12 @@ struct Part {
     /// empty if there are none.
     asked: HashSet<EventId>,
     known: HashSet<EventId>,
+    /// What this batch's redactions hide.
+    redactions: Redactions,
+    /// Events of the batch that an earlier redaction waited for.
+    arrived: Vec<EventId>,
+    /// The batch has erased it.
+    erasure: Option<Erasure>,
 }
 
 impl PartitionState {
@@ -64,7 +78,7 @@ impl PartitionState {
     /// Decides which of these are events, numbers them, and writes them and their sessions.
     pub(super) async fn apply(
         &mut self,
-        events: Vec<Event>,
+        mut events: Vec<Event>,
         connection: &mut PgConnection,
         metrics: &ReplayMetrics,
     ) -> sqlx::Result<()> {
@@ -76,19 +90,29 @@ impl PartitionState {
         self.load_missing(&mut parts, connection, metrics).await?;
         look_up(&mut parts, &events, connection, metrics).await?;
 
+        // All are placed before any is written: a redaction hides what came before it too.
+        let places: Vec<Option<(i64, Timestamp)>> = events
+            .iter()
+            .zip(&part_of)
+            .map(|(event, part)| parts[*part].place(event))
+            .collect();
         let mut rows = EventRows::for_events(&events);
-        for (event, part) in events.iter().zip(part_of) {
+        for ((event, part), place) in events.iter_mut().zip(part_of).zip(&places) {
             let part = &mut parts[part];
-            if !part.is_new(event.meta.event_id) {
+            let Some((position, clock)) = *place else { continue };
+            if part.state.erased {
                 continue;
             }
-            let (position, clock) = part.state.sequencer.accept(&event.meta);
+            part.hide(event);
             rows.push(event, position, clock);
             part.change.note(&mut part.state, event, position, clock);
         }
         let written = rows.rows();
         metrics.events.inc_by(written);
-        metrics.copies.inc_by(events.len() as u64 - written);
+        metrics
+            .copies
+            .inc_by(places.iter().filter(|place| place.is_none()).count() as u64);
+        self.erase(&mut parts, connection).await?;
         if written > 0 {
             store::copy_events(connection, rows).await?;
             let changes: Vec<_> = parts
@@ -97,8 +121,33 @@ impl PartitionState {
                 .map(|part| (&part.id, &part.change, &part.state))
                 .collect();
             store::write_sessions(connection, self.partition, &changes).await?;
+            for part in &mut parts {
+                if !part.arrived.is_empty() {
+                    redaction::forget_awaited(connection, &part.id, &part.arrived).await?;
+                }
+                if !part.redactions.is_empty() {
+                    redaction::apply(connection, &part.id, &part.redactions, &mut part.state).await?;
+                }
+            }
         }
         self.put_back(parts);
+        Ok(())
+    }
+
+    /// Removes the sessions that the batch erases, with everything that they had.
+    async fn erase(&self, parts: &mut [Part], connection: &mut PgConnection) -> sqlx::Result<()> {
+        for part in parts {
+            let Some(erasure) = part.erasure.take() else {
+                continue;
+            };
+            erasure::apply(connection, self.partition, &part.id, &erasure).await?;
+            part.change = SessionChange::default();
+            part.redactions = Redactions::default();
+            part.state = SessionState {
+                erased: true,
+                ..SessionState::default()
+            };
+        }
         Ok(())
     }
 
@@ -117,6 +166,9 @@ impl PartitionState {
                     indexes: Vec::new(),
                     asked: HashSet::new(),
                     known: HashSet::new(),
+                    redactions: Redactions::default(),
+                    arrived: Vec::new(),
+                    erasure: None,
                 });
                 parts.len() - 1
             });
@@ -198,7 +250,7 @@ impl SessionState {
             usage,
             ended,
             agent_event_id,
-            used: 0,
+            ..SessionState::default()
         }
     }
 
@@ -206,11 +258,40 @@ impl SessionState {
         let ids = usize::try_from(self.sequencer.position())
             .unwrap_or(usize::MAX)
             .min(SEQUENCER_IDS);
-        SESSION_BYTES + ids * ID_BYTES
+        SESSION_BYTES + ids * ID_BYTES + self.awaited.iter().count() * AWAITED_BYTES
     }
 }
 
 impl Part {
+    /// The event's position and clock; `None` for a copy, and for what an erased session gets.
+    fn place(&mut self, event: &Event) -> Option<(i64, Timestamp)> {
+        if self.state.erased || !self.is_new(event.meta.event_id) {
+            return None;
+        }
+        let place = self.state.sequencer.accept(&event.meta);
+        if let Some(erasure) = Erasure::of(event) {
+            self.erasure = Some(erasure);
+            self.state.erased = true;
+            return None;
+        }
+        self.redactions.note(event);
+        Some(place)
+    }
+
+    /// Hides what redactions before and after it in the log hide of it.
+    fn hide(&mut self, event: &mut Event) {
+        if !self.redactions.is_empty() {
+            self.redactions.apply(event);
+        }
+        if !self.state.awaited.is_empty() {
+            let masks = self.state.awaited.remove(event.meta.event_id);
+            event.mask(&masks);
+            if !masks.is_empty() {
+                self.arrived.push(event.meta.event_id);
+            }
+        }
+    }
+
     /// True for the first record of an id.
     fn is_new(&mut self, id: EventId) -> bool {
         match self.state.sequencer.decide(id) {

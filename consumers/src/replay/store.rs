@@ -1,7 +1,9 @@
 //! Replay's SQL.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
-use kulti_schemas::{EventId, SessionId, Timestamp};
+use kulti_schemas::{EventId, Mask, SessionId, Timestamp};
 use kulti_session::{SEQUENCER_IDS, Sequencer, Usage};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -12,11 +14,11 @@ use super::sessions::{End, SessionChange};
 
 type SessionRow = (String, i64, DateTime<Utc>, bool, Option<Uuid>, String, Vec<Uuid>);
 
-/// The states of those sessions that have rows.
+/// The states of those sessions that have rows, are erased, or wait for an event.
 pub(super) async fn load_sessions(
     connection: &mut PgConnection,
     ids: &[&str],
-) -> sqlx::Result<Vec<(String, SessionState)>> {
+) -> sqlx::Result<HashMap<String, SessionState>> {
     let rows: Vec<SessionRow> = sqlx::query_as(
         "select id, position, clock, ended_at is not null, agent_event_id, usage::text,
              array(select event_id from events where session_id = sessions.id order by event_id desc limit $2)
@@ -24,9 +26,42 @@ pub(super) async fn load_sessions(
     )
     .bind(ids)
     .bind(SEQUENCER_IDS as i64)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut sessions: HashMap<String, SessionState> =
+        rows.into_iter().map(session_state).collect::<sqlx::Result<_>>()?;
+    load_what_waits(connection, ids, &mut sessions).await?;
+    Ok(sessions)
+}
+
+/// Events that a redaction waits for, and tombstones: also of sessions without a row.
+async fn load_what_waits(
+    connection: &mut PgConnection,
+    ids: &[&str],
+    sessions: &mut HashMap<String, SessionState>,
+) -> sqlx::Result<()> {
+    let rows: Vec<(String, Option<Uuid>, Option<Vec<String>>)> = sqlx::query_as(
+        "select session_id, event_id, masks from awaited_redactions where session_id = any($1)
+         union all
+         select session_id, null, null from erased_sessions where session_id = any($1)",
+    )
+    .bind(ids)
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(session_state).collect()
+    for (id, event, masks) in rows {
+        let state = sessions.entry(id).or_default();
+        match event {
+            None => state.erased = true,
+            Some(event) => {
+                let event = event_id(event)?;
+                for mask in masks.unwrap_or_default() {
+                    let mask = serde_json::from_str(&mask).unwrap_or_else(|_| Mask::whole_event());
+                    state.awaited.add(event, mask);
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn session_state(row: SessionRow) -> sqlx::Result<(String, SessionState)> {
@@ -41,7 +76,7 @@ fn session_state(row: SessionRow) -> sqlx::Result<(String, SessionState)> {
     Ok((id, SessionState::resumed(sequencer, usage, ended, agent_event_id)))
 }
 
-fn event_id(uuid: Uuid) -> sqlx::Result<EventId> {
+pub(super) fn event_id(uuid: Uuid) -> sqlx::Result<EventId> {
     EventId::from_uuid(uuid).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
@@ -102,7 +137,17 @@ pub(super) async fn write_sessions(
     Ok(())
 }
 
-/// The arrays that both statements unnest, in this order.
+/// Writes what a fold over all of a session's rows gave, in place of what is there.
+pub(super) async fn replace_session(
+    connection: &mut PgConnection,
+    partition: i32,
+    (id, change, state): (&SessionId, &SessionChange, &SessionState),
+) -> sqlx::Result<()> {
+    let columns = Columns::of(&[&(id, change, state)])?;
+    columns.write(REPLACE_SESSION, partition, 1, connection).await
+}
+
+/// The arrays that all statements unnest, in this order.
 macro_rules! unnest_changes {
     () => {
         "unnest($2::text[], $3::bigint[], $4::uuid[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[],
@@ -149,6 +194,34 @@ const UPDATE_SESSIONS: &str = concat!(
          usage = coalesce(c.usage::jsonb, s.usage),
          tokens = coalesce(c.tokens, s.tokens),
          cost_usd = coalesce(c.cost_usd, s.cost_usd)
+     from ",
+    unnest_changes!(),
+    " where s.id = c.id"
+);
+
+const REPLACE_SESSION: &str = concat!(
+    "update sessions s set
+         partition = $1,
+         position = c.position,
+         last_event_id = c.last_event_id,
+         clock = c.clock,
+         received_at = c.received_at,
+         agent_event_at = c.agent_event_at,
+         agent_event_id = c.agent_event_id,
+         agent_id = c.agent_id,
+         agent_name = c.agent_name,
+         agent_avatar = c.agent_avatar,
+         title = c.title,
+         task = c.task,
+         tags = coalesce(array(select json_array_elements_text(c.tags::json)), '{}'),
+         visibility = c.visibility,
+         status = c.status,
+         started_at = c.started_at,
+         ended_at = c.ended_at,
+         end_reason = c.end_reason,
+         usage = coalesce(c.usage::jsonb, '{}'),
+         tokens = coalesce(c.tokens, 0),
+         cost_usd = coalesce(c.cost_usd, 0)
      from ",
     unnest_changes!(),
     " where s.id = c.id"
