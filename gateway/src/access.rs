@@ -44,6 +44,13 @@ impl Reader {
             || visibility == Visibility::Public.as_str()
             || owner.is_some_and(|owner| self.key_id() == Some(owner))
     }
+    /// The same one as an admin, who has shown that by `admin`.
+    pub(crate) fn of_admin(self) -> Self {
+        Reader {
+            sees_all: true,
+            ..self
+        }
+    }
     /// Says whether this reader may see every session.
     pub fn sees_all(&self) -> bool {
         self.sees_all
@@ -201,7 +208,7 @@ async fn writes_are_open(
     }
 }
 
-/// Lets through who may make and revoke keys: an admin, or this machine before there is a key.
+/// Lets through who may make and revoke keys, and hide and erase: an admin, or this machine before there is a key.
 /// `KULTI_OPEN_WRITES` does not open this: it is for who may write, not for who decides about it.
 pub async fn admin(state: &AppState, headers: &HeaderMap, extensions: &Extensions) -> Result<(), Problem> {
     if let Some(key) = presented_key(state, headers).await? {
@@ -222,7 +229,7 @@ pub async fn admin(state: &AppState, headers: &HeaderMap, extensions: &Extension
     match not_this_machine(state, headers, extensions) {
         None => Ok(()),
         Some(reason) => {
-            let detail = format!("until there is a key only this machine may make one, and {reason}");
+            let detail = format!("until there is a key only this machine may decide this, and {reason}");
             Err(Problem::new(Code::WritesClosed, detail))
         }
     }

@@ -10,7 +10,7 @@ mod owners;
 pub(crate) mod simple;
 mod split;
 
-pub(crate) use batch::write_of_viewer;
+pub(crate) use batch::{write_of_admin, write_of_viewer};
 pub(crate) use body::{HeldBody, IngestMemory, read_body};
 pub(crate) use owners::Owners;
 pub(crate) use simple::SimpleMemory;

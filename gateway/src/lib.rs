@@ -16,6 +16,7 @@ mod links;
 pub mod live;
 mod masking;
 mod metrics;
+mod moderation;
 mod openapi;
 mod pages;
 mod path;

@@ -20,7 +20,7 @@ mod session_task;
 mod subscription;
 mod tail;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use bytes::Bytes;
@@ -71,6 +71,8 @@ struct Inner {
     tails: Vec<Mutex<PartitionTail>>,
     /// Watched sessions, by their record key.
     channels: RwLock<HashMap<Bytes, Arc<Channel>>>,
+    /// Sessions that were erased, for ever: nothing of them is taken, kept or shown.
+    erased: RwLock<HashSet<SessionId>>,
     projected: Projected,
     backfill: Backfill,
     /// Bounds the queries of those who catch up, so that others find a connection.
@@ -91,6 +93,7 @@ impl Live {
             inner: Arc::new(Inner {
                 tails: (0..partitions).map(|_| Mutex::default()).collect(),
                 channels: RwLock::default(),
+                erased: RwLock::default(),
                 projected: Projected::new(),
                 backfill,
                 queries: tokio::sync::Semaphore::new(queries),
@@ -145,6 +148,37 @@ impl Live {
             .any(|event| event.meta.event_id == id)
     }
 
+    /// How long the log keeps a session's records; `None` while it keeps them for ever.
+    ///
+    /// # Errors
+    /// If no broker answers.
+    pub(crate) async fn log_retention(&self) -> anyhow::Result<Option<std::time::Duration>> {
+        let options = &self.inner.options;
+        kulti_pipeline::topics::retention(&options.kafka, &options.topic).await
+    }
+
+    /// True for a session that was erased, as far as this gateway has heard.
+    pub(crate) fn is_erased(&self, session: &SessionId) -> bool {
+        let erased = self.inner.erased.read();
+        erased
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .contains(session)
+    }
+
+    /// Keeps nothing of a session any more, and cuts off those who watch it.
+    pub(crate) fn erase(&self, session: &SessionId) {
+        let mut erased = self
+            .inner
+            .erased
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        erased.insert(session.clone());
+        drop(erased);
+        if let Some(channel) = self.find(session.as_str().as_bytes()) {
+            channel.erase();
+        }
+    }
+
     /// Counts open viewer connections.
     pub(crate) fn connections_gauge(&self) -> prometheus::IntGauge {
         self.inner.options.metrics.connections.clone()
@@ -175,6 +209,9 @@ impl Live {
         let partition = partition_of(&key, self.inner.options.kafka.partitions);
         let channel = Arc::new(Channel::new(session.clone(), partition));
         channels.insert(key, channel.clone());
+        if self.is_erased(session) {
+            channel.erase();
+        }
         tokio::spawn(session_task::run(self.clone(), channel.clone()));
         channel
     }

@@ -24,7 +24,7 @@ use crate::state::AppState;
         (name = "read", description = "Sessions as they were"),
         (name = "watch", description = "Sessions as they happen"),
         (name = "viewers", description = "What those who watch add"),
-        (name = "admin", description = "Keys"),
+        (name = "admin", description = "Keys; what must not be shown any more"),
         (name = "operate", description = "For those who run it"),
     ),
 )]

@@ -57,6 +57,8 @@ codes! {
     AgentNotAllowed = "agent_not_allowed", UNPROCESSABLE_ENTITY, "The key may not write for this agent";
     /// Another key wrote this session first.
     SessionNotYours = "session_not_yours", UNPROCESSABLE_ENTITY, "The session belongs to another key";
+    /// The session was erased.
+    SessionExpired = "session_expired", UNPROCESSABLE_ENTITY, "The session was erased";
     /// A key or a session wrote more than its quota.
     QuotaExceeded = "quota_exceeded", TOO_MANY_REQUESTS, "The quota is used up";
     /// Kafka did not acknowledge.

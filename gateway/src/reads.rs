@@ -26,6 +26,9 @@ pub(crate) async fn visible_session(
     id: &str,
 ) -> Result<(SessionId, SessionAccess), Problem> {
     let session = SessionId::parse(id).map_err(|_| Problem::not_found())?;
+    if state.live.is_erased(&session) {
+        return Err(Problem::not_found());
+    }
     let access = answered(store::session_access(&state.pool, &session))
         .await?
         .ok_or_else(Problem::not_found)?;

@@ -15,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::ingest::simple;
+use crate::moderation::{erase, redact};
 use crate::openapi::{Document, openapi_router};
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
@@ -41,6 +42,8 @@ pub(crate) fn build_router(state: AppState) -> Router {
         .routes(routes!(viewers::post_chat))
         .routes(routes!(viewers::post_marker))
         .routes(routes!(viewers::post_clip))
+        .routes(routes!(redact::redact_session))
+        .routes(routes!(erase::erase_session))
         .routes(routes!(watch::open_watch_socket))
         .routes(routes!(health::get_liveness))
         .routes(routes!(health::get_readiness))

@@ -58,18 +58,19 @@ pub(crate) async fn check_may_watch(
     session: &SessionId,
 ) -> Result<(), Problem> {
     let deadline = Instant::now() + ARRIVES;
-    loop {
+    while !state.live.is_erased(session) {
         if may_watch(state, reader, session).await? {
             return Ok(());
         }
         if Instant::now() >= deadline {
-            return Err(Problem::new(
-                Code::NotFound,
-                format!("there is no session {session} that you may see"),
-            ));
+            break;
         }
         sleep(LOOK_EVERY).await;
     }
+    Err(Problem::new(
+        Code::NotFound,
+        format!("there is no session {session} that you may see"),
+    ))
 }
 
 async fn may_watch(state: &AppState, reader: &Reader, session: &SessionId) -> Result<bool, Problem> {

@@ -116,6 +116,31 @@ async fn warn_of_retention(config: &KafkaConfig, topic: &str) {
     }
 }
 
+/// How long a topic keeps its records; `None` while it keeps them for ever.
+///
+/// # Errors
+/// If no broker answers, or it does not know the topic.
+pub async fn retention(config: &KafkaConfig, topic: &str) -> anyhow::Result<Option<Duration>> {
+    let admin: AdminClient<DefaultClientContext> = config.client_config().create()?;
+    let options = AdminOptions::new().request_timeout(Some(LIMIT));
+    let resources = admin
+        .describe_configs([&ResourceSpecifier::Topic(topic)], &options)
+        .await?;
+    let resource = resources
+        .into_iter()
+        .next()
+        .context("the broker told nothing about the topic")?
+        .map_err(|code| anyhow::anyhow!("settings of {topic} cannot be read: {code}"))?;
+    let value = resource
+        .get("retention.ms")
+        .and_then(|entry| entry.value.as_deref());
+    let millis: i64 = value
+        .context("the broker names no retention")?
+        .parse()
+        .context("the retention is no number")?;
+    Ok(u64::try_from(millis).ok().map(Duration::from_millis))
+}
+
 async fn wait_for_leaders(config: &KafkaConfig) -> anyhow::Result<()> {
     let names = config.topics();
     let begun = Instant::now();

@@ -120,6 +120,15 @@ pub fn decode_record(key: Option<&[u8]>, value: Option<&Bytes>) -> Result<Event,
     })
 }
 
+/// The kind that a record's frame names, without reading the record; `None` for what this build does not know.
+pub fn kind_of_record(record: &[u8]) -> Option<&'static str> {
+    let (id, _) = unframe(record)?;
+    match plan::by_id(id)?.kind {
+        Kind::Known(name) => Some(name),
+        _ => None,
+    }
+}
+
 fn unframe(record: &[u8]) -> Option<(SchemaId, &[u8])> {
     let (frame, rest) = record.split_first_chunk::<FRAME>()?;
     let [0, id @ ..] = frame else { return None };

@@ -16,7 +16,7 @@ mod registry;
 mod timestamp;
 mod topic;
 
-pub use codec::{decode_record, encode_record};
+pub use codec::{decode_record, encode_record, kind_of_record};
 pub use data::validate_data;
 pub use error::{DataError, DecodeError, EncodeError, IdError};
 pub use event::{Event, Meta, PositionedEvent, Source};

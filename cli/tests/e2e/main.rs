@@ -7,6 +7,7 @@ mod cluster;
 mod duplicates;
 mod identity;
 mod kills;
+mod moderation;
 mod outages;
 mod pages;
 mod producer;

@@ -14,8 +14,8 @@ pub(crate) struct AgentSession {
     pub(crate) is_new: bool,
 }
 
-/// The agent's live session; `fresh` becomes it if there is none, if the last one ended, or if it was not used
-/// for 12 hours.
+/// The agent's live session; `fresh` becomes it if there is none, if the last one ended or was erased, or if it was
+/// not used for 12 hours.
 pub(crate) async fn take_session(
     pool: &PgPool,
     agent: &AgentId,
@@ -28,6 +28,7 @@ pub(crate) async fn take_session(
              session_id = case
                  when pointer.used_at < now() - interval '12 hours'
                      or exists (select 1 from sessions s where s.id = pointer.session_id and s.ended_at is not null)
+                     or exists (select 1 from erased_sessions e where e.session_id = pointer.session_id)
                  then excluded.session_id
                  else pointer.session_id
              end,
@@ -51,7 +52,8 @@ pub(crate) async fn current_session(
     sqlx::query_scalar(
         "select session_id from control.agent_sessions pointer
          where agent_id = $1 and key_id = $2 and used_at >= now() - interval '12 hours'
-             and not exists (select 1 from sessions s where s.id = pointer.session_id and s.ended_at is not null)",
+             and not exists (select 1 from sessions s where s.id = pointer.session_id and s.ended_at is not null)
+             and not exists (select 1 from erased_sessions e where e.session_id = pointer.session_id)",
     )
     .bind(agent.as_str())
     .bind(key_id)

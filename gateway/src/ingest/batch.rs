@@ -224,6 +224,7 @@ pub(crate) async fn write_encoded(
             Ok(event) => {
                 let id = event.id();
                 let allowed = match refused.get(&event.session) {
+                    _ if state.live.is_erased(&event.session) => Err(expired()),
                     Some(problem) => Err(problem.clone()),
                     None => allowance.take(&event.session, event.bytes).await,
                 };
@@ -295,14 +296,39 @@ async fn send_of_viewer(state: &AppState, viewer: &Viewer, event: Event) -> Resu
     for (meter, _) in &meters {
         meter.take(bytes);
     }
+    send_one(state, encoded).await
+}
+
+/// Writes what an admin decided about a session: no quota stands in its way.
+pub(crate) async fn write_of_admin(state: &AppState, event: Event) -> Result<EventId, Problem> {
+    let id = event.meta.event_id;
+    let bytes = event.data.get().len();
+    let encoded = encode(ParsedEvent {
+        event,
+        warning: None,
+        bytes,
+    })
+    .map_err(|refusal| refusal.problem)?;
+    send_one(state, encoded).await.map(|()| id)
+}
+
+async fn send_one(state: &AppState, event: EncodedEvent) -> Result<(), Problem> {
     let mut outcomes = state
         .producer
-        .send(&state.session_topic, vec![encoded.record])
+        .send(&state.session_topic, vec![event.record])
         .await;
     match outcomes.pop() {
         Some(outcome) => outcome.map_err(send_problem),
         None => Err(Problem::log_unavailable()),
     }
+}
+
+fn expired() -> Problem {
+    Problem::field(
+        Code::SessionExpired,
+        "session",
+        "the session was erased; nothing can be added to it",
+    )
 }
 
 fn over_quota(whose: &str, wait: Duration) -> Problem {

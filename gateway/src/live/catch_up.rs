@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use kulti_schemas::PositionedEvent;
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -39,6 +40,8 @@ enum Stop {
     Gone,
     /// Told to the viewer, who may come back.
     Error(&'static str, String),
+    /// The session was erased.
+    Erased,
 }
 
 impl std::convert::From<sqlx::Error> for Stop {
@@ -51,20 +54,27 @@ impl std::convert::From<sqlx::Error> for Stop {
 /// Until the subscription is live, or cannot be.
 pub(super) async fn run(course: Arc<Course>, from: From) {
     let result = tokio::select! {
+        biased;
         () = course.stopped.cancelled() => return,
+        () = course.channel.erased() => Err(Stop::Erased),
         result = course.go(from) => result,
     };
-    if let Err(Stop::Error(code, detail)) = result {
-        let subscriber = &course.subscriber;
-        let fields = json!({"code": code, "detail": detail, "retryable": true});
-        let frame = course.channel.frames.other(
-            subscriber.format,
-            "error",
-            subscriber.sub.as_deref(),
-            None,
-            fields,
-        );
-        subscriber.outbox.push_control(&frame);
+    match result {
+        Ok(()) | Err(Stop::Gone) => {}
+        Err(Stop::Error(code, detail)) => {
+            course.tell(
+                "error",
+                json!({"code": code, "detail": detail, "retryable": true}),
+            );
+        }
+        Err(Stop::Erased) => {
+            let detail = "the session was erased";
+            course.tell(
+                "error",
+                json!({"code": "session_expired", "detail": detail, "retryable": false}),
+            );
+            course.tell("ended", json!({"reason": "erased"}));
+        }
     }
 }
 
@@ -147,13 +157,22 @@ impl Course {
     }
 
     fn gap(&self, from: i64, to: i64, reason: &str) {
-        let fields = json!({"from": from, "to": to, "reason": reason});
+        self.tell("gap", json!({"from": from, "to": to, "reason": reason}));
+    }
+
+    fn tell(&self, kind: &str, fields: serde_json::Value) {
         let sub = self.subscriber.sub.as_deref();
         let frame = self
             .channel
             .frames
-            .other(self.subscriber.format, "gap", sub, None, fields);
+            .other(self.subscriber.format, kind, sub, None, fields);
         self.subscriber.outbox.push_control(&frame);
+    }
+
+    /// An event as this viewer may see it: rows, and the log in any case, may not be masked yet.
+    fn render(&self, mut event: PositionedEvent, offset: i64) -> RingEvent {
+        self.channel.state().redactions.apply(&mut event.event);
+        render(&event, offset)
     }
 
     async fn room(&self) -> Result<(), Stop> {
@@ -176,7 +195,7 @@ impl Course {
             PAGE_BYTES,
         )
         .await?;
-        Ok(rows.iter().map(|event| render(event, 0)).collect())
+        Ok(rows.into_iter().map(|event| self.render(event, 0)).collect())
     }
 
     /// Sends what is neither in memory nor in Postgres: read from Kafka, from replay's snapshot on.
@@ -194,7 +213,8 @@ impl Course {
             ));
         }
         let key = Bytes::copy_from_slice(channel.session.as_str().as_bytes());
-        let mut fold = SessionFold::new(channel.session.clone(), snapshot.sequencer, snapshot.next_offset);
+        let next_offset = snapshot.next_offset;
+        let mut fold = SessionFold::new(channel.session.clone(), snapshot, next_offset);
         let mut chunks = inner.backfill.read(channel.partition, key, fold.next_offset());
         loop {
             let chunk = chunks.recv().await;
@@ -202,8 +222,8 @@ impl Course {
             let events: Vec<RingEvent> = fold
                 .apply(&inner.options.pool, &chunk.records)
                 .await?
-                .iter()
-                .map(|(offset, event)| render(event, *offset))
+                .into_iter()
+                .map(|(offset, event)| self.render(event, offset))
                 .filter(|event| event.position > *cursor)
                 .collect();
             for page in pages(&events) {

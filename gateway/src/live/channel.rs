@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kulti_pipeline::Record;
-use kulti_schemas::{EventId, PositionedEvent, SessionId, Source};
+use kulti_schemas::{EventId, MARKER, PositionedEvent, Redactions, SessionId, Source};
 use serde::Deserialize;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::fan_out::{Attached, Subscriber};
 use super::frames::SessionFrames;
@@ -23,6 +24,9 @@ use super::ring::{Ring, RingEvent};
 pub(super) const RING_BYTES: usize = 8 << 20;
 /// Records that wait for the session's task, at the most; then it takes itself up anew.
 const INBOX_BYTES: usize = 16 << 20;
+
+/// Reasons of an end that tell nothing that would have to be hidden.
+const COMMON_REASONS: [&str; 5] = ["", "completed", "failed", "cancelled", "timeout"];
 
 /// Whether the session can be watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +55,8 @@ pub(crate) struct Channel {
     projected: AtomicI64,
     viewers: AtomicU32,
     next_subscriber: AtomicU64,
+    /// The session was erased: nothing of it is sent any more.
+    erased: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +75,10 @@ pub(super) struct State {
     pub(super) attached: Vec<Attached>,
     /// Why the session ended, while it is.
     pub(super) ended: Option<String>,
+    /// The event that ended it, if it came while the session was watched.
+    ended_by: Option<EventId>,
+    /// What redactions hide that came while the session was watched: rows may not be masked yet.
+    pub(super) redactions: Redactions,
     pub(super) visibility: Option<String>,
 }
 
@@ -86,7 +96,34 @@ impl Channel {
             projected: AtomicI64::new(0),
             viewers: AtomicU32::new(0),
             next_subscriber: AtomicU64::new(1),
+            erased: CancellationToken::new(),
         }
+    }
+
+    /// Lets go of everything, and of everybody who watches: each is told on its own course.
+    pub(super) fn erase(&self) {
+        self.erased.cancel();
+        let attached = {
+            let mut state = self.state();
+            let attached = std::mem::take(&mut state.attached);
+            state.ring = Ring::starting_after(state.ring.head());
+            attached
+        };
+        *self.inbox() = Inbox::default();
+        for attached in attached {
+            (attached.subscriber.fall_back.0)(attached.cursor);
+        }
+        self.wake.notify_one();
+    }
+
+    /// True once the session was erased.
+    pub(super) fn is_erased(&self) -> bool {
+        self.erased.is_cancelled()
+    }
+
+    /// Until the session is erased.
+    pub(super) async fn erased(&self) {
+        self.erased.cancelled().await;
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -241,6 +278,7 @@ impl Channel {
             attached: Vec::new(),
             ended,
             visibility,
+            ..State::default()
         };
         drop(state);
         self.projected.store(0, Ordering::Relaxed);
@@ -258,9 +296,17 @@ impl Channel {
             .map(|(offset, event)| (render(&event, offset), event))
             .collect();
         let mut state = self.state();
+        if self.is_erased() {
+            return;
+        }
+        let mut redactions = Redactions::default();
         for (ring_event, event) in rendered {
             state.note(&event);
             state.ring.push(ring_event, RING_BYTES);
+            redactions.note(&event.event);
+        }
+        if !redactions.is_empty() {
+            state.redact(&redactions);
         }
         let head = state.ring.head();
         drop(state);
@@ -285,6 +331,7 @@ impl State {
         if kind == "session.ended" {
             let facts: Facts = serde_json::from_str(event.event.data.get()).unwrap_or_default();
             self.ended = Some(facts.reason.unwrap_or_default());
+            self.ended_by = Some(event.event.meta.event_id);
         } else if event.event.meta.source == Source::Agent {
             self.ended = None;
         }
@@ -293,6 +340,25 @@ impl State {
             if facts.visibility.is_some() {
                 self.visibility = facts.visibility;
             }
+        }
+    }
+}
+
+impl State {
+    /// Hides what was sent as it was until now.
+    fn redact(&mut self, redactions: &Redactions) {
+        self.ring.mask(redactions);
+        for (id, masks) in redactions.iter() {
+            for mask in masks {
+                self.redactions.add(id, mask.clone());
+            }
+        }
+        // A reason that was read from the rows may be the one that is hidden.
+        let is_named = self.ended_by.is_none_or(|id| !redactions.of(id).is_empty());
+        if let Some(reason) = self.ended.as_mut().filter(|_| is_named)
+            && !COMMON_REASONS.contains(&reason.as_str())
+        {
+            MARKER.clone_into(reason);
         }
     }
 }

@@ -87,6 +87,9 @@ impl Channel {
     /// later event from the next flush on.
     pub(crate) fn attach(&self, subscriber: &Arc<Subscriber>, cursor: i64, page_bytes: usize) -> Attach {
         let mut state = self.state();
+        if self.is_erased() {
+            return Attach::NotYet;
+        }
         let flushed = state.flushed;
         let events = match state.ring.page(cursor, page_bytes) {
             RingPage::AtHead => Vec::new(),
@@ -215,7 +218,15 @@ impl Channel {
                 Push::Closed => {}
             }
         }
-        self.state().attached.append(&mut stay);
+        let mut state = self.state();
+        if self.is_erased() {
+            drop(state);
+            for attached in stay {
+                (attached.subscriber.fall_back.0)(attached.cursor);
+            }
+        } else {
+            state.attached.append(&mut stay);
+        }
         (sent, behind)
     }
 

@@ -6,11 +6,11 @@
 use std::collections::{HashMap, VecDeque};
 
 use kulti_pipeline::Record;
-use kulti_schemas::{Event, EventId, PositionedEvent, SessionId, decode_record};
+use kulti_schemas::{Event, EventId, Kind, PositionedEvent, Redactions, SessionId, decode_record};
 use kulti_session::{Decision, Sequencer};
 use sqlx::PgPool;
 
-use super::projected::known_ids;
+use super::projected::{SessionSnapshot, known_ids};
 
 /// One session's events from its records.
 #[derive(Debug)]
@@ -22,17 +22,23 @@ pub(crate) struct SessionFold {
     /// The ids accepted since, by their record's offset, until replay has committed them.
     accepted: HashMap<EventId, i64>,
     by_offset: VecDeque<(i64, EventId)>,
+    /// What is hidden, by redactions that were folded here or that waited for their event.
+    redactions: Redactions,
+    /// The session was erased: whatever comes is nothing.
+    erased: bool,
 }
 
 impl SessionFold {
-    /// Goes on where the snapshot leaves off.
-    pub(crate) fn new(session: SessionId, sequencer: Sequencer, next_offset: i64) -> Self {
+    /// Goes on where the snapshot leaves off, with the records from `next_offset` on.
+    pub(crate) fn new(session: SessionId, snapshot: SessionSnapshot, next_offset: i64) -> Self {
         SessionFold {
             session,
-            sequencer,
+            sequencer: snapshot.sequencer,
             next_offset,
             accepted: HashMap::new(),
             by_offset: VecDeque::new(),
+            redactions: snapshot.awaited,
+            erased: snapshot.erased,
         }
     }
 
@@ -107,7 +113,12 @@ impl SessionFold {
                     !in_rows && !self.accepted.contains_key(&id)
                 }
             };
-            if new {
+            if new && !self.erased {
+                if event.kind == Kind::Known("session.erased") {
+                    self.erased = true;
+                    continue;
+                }
+                self.redactions.note(&event);
                 let (position, clock) = self.sequencer.accept(&event.meta);
                 self.accepted.insert(id, offset);
                 self.by_offset.push_back((offset, id));
@@ -123,6 +134,11 @@ impl SessionFold {
         }
         if let Some(last) = records.last() {
             self.next_offset = self.next_offset.max(last.offset + 1);
+        }
+        if !self.redactions.is_empty() {
+            for (_, event) in &mut events {
+                self.redactions.apply(&mut event.event);
+            }
         }
         Ok(events)
     }

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use kulti_schemas::{EventId, SessionId};
+use kulti_schemas::{EventId, Mask, Redactions, SessionId};
 use kulti_session::{SEQUENCER_IDS, Sequencer};
+use sqlx::types::Json;
 use sqlx::{PgPool, Row};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -112,6 +113,10 @@ pub(crate) struct SessionSnapshot {
     pub(crate) sequencer: Sequencer,
     pub(crate) visibility: Option<String>,
     pub(crate) ended: Option<String>,
+    /// What is hidden of events that replay has not met.
+    pub(crate) awaited: Redactions,
+    /// It was erased.
+    pub(crate) erased: bool,
 }
 
 /// Reads a session's snapshot: one statement, so one snapshot of the database.
@@ -124,7 +129,10 @@ pub(crate) async fn session_snapshot(
         "select coalesce(p.epoch, 1) as epoch, coalesce(p.next_offset, 0) as next_offset, p.stopped,
                 coalesce(s.position, 0) as position, s.clock, s.visibility,
                 case when s.ended_at is not null then coalesce(s.end_reason, '') end as ended,
-                array(select event_id from events where session_id = $1 order by event_id desc limit $4) as largest
+                array(select event_id from events where session_id = $1 order by event_id desc limit $4) as largest,
+                (select json_agg(json_build_array(event_id, masks)) from awaited_redactions where session_id = $1)
+                    as awaited,
+                exists (select from erased_sessions where session_id = $1) as erased
          from (select 1) as one
          left join projection_partitions p on p.projection = $3 and p.partition = $2
          left join sessions s on s.id = $1",
@@ -138,7 +146,10 @@ pub(crate) async fn session_snapshot(
     let clock: Option<DateTime<Utc>> = row.try_get("clock")?;
     let largest: Vec<Uuid> = row.try_get("largest")?;
     let largest = largest.into_iter().filter_map(|id| EventId::from_uuid(id).ok());
+    let awaited: Option<Json<Vec<Awaited>>> = row.try_get("awaited")?;
     Ok(SessionSnapshot {
+        awaited: awaited.map(|awaited| redactions(awaited.0)).unwrap_or_default(),
+        erased: row.try_get("erased")?,
         epoch: row.try_get("epoch")?,
         next_offset: row.try_get("next_offset")?,
         stopped: row.try_get("stopped")?,
@@ -146,6 +157,30 @@ pub(crate) async fn session_snapshot(
         visibility: row.try_get("visibility")?,
         ended: row.try_get("ended")?,
     })
+}
+
+/// An event that has not come, and its masks as JSON texts.
+type Awaited = (Uuid, Vec<String>);
+
+fn redactions(awaited: Vec<Awaited>) -> Redactions {
+    let mut redactions = Redactions::default();
+    for (id, masks) in awaited {
+        let Ok(id) = EventId::from_uuid(id) else { continue };
+        for mask in masks {
+            redactions.add(
+                id,
+                serde_json::from_str(&mask).unwrap_or_else(|_| Mask::whole_event()),
+            );
+        }
+    }
+    redactions
+}
+
+/// Every session that replay has erased.
+pub(crate) async fn erased_sessions(pool: &PgPool) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar("select session_id from erased_sessions")
+        .fetch_all(pool)
+        .await
 }
 
 /// The positions of those of `ids` that replay has committed in this session.

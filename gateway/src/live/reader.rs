@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use kulti_pipeline::{LogReader, LogReaderEvent, Record};
+use kulti_schemas::{SessionId, decode_record, kind_of_record};
 
-use super::projected::{LOG_TRUNCATED, PartitionPosition};
+use super::projected::{LOG_TRUNCATED, PartitionPosition, erased_sessions};
 use super::tail::PartitionTail;
 use super::{Channel, Live};
 
@@ -64,13 +65,13 @@ async fn first_positions(live: &Live) -> Option<Vec<PartitionPosition>> {
     let options = &live.inner.options;
     let mut told = false;
     loop {
-        match live
-            .inner
-            .projected
-            .poll(&options.pool, options.kafka.partitions)
-            .await
-        {
-            Ok(positions) => return Some(positions),
+        match first_answers(live).await {
+            Ok((positions, erased)) => {
+                for session in erased.iter().filter_map(|id| SessionId::parse(id).ok()) {
+                    live.erase(&session);
+                }
+                return Some(positions);
+            }
             Err(error) if !told => tracing::warn!(%error, "waiting for the database"),
             Err(_) => {}
         }
@@ -80,6 +81,14 @@ async fn first_positions(live: &Live) -> Option<Vec<PartitionPosition>> {
             () = tokio::time::sleep(POLL) => {}
         }
     }
+}
+
+/// Positions first: what is erased after them is read from the log.
+async fn first_answers(live: &Live) -> sqlx::Result<(Vec<PartitionPosition>, Vec<String>)> {
+    let options = &live.inner.options;
+    let projected = &live.inner.projected;
+    let positions = projected.poll(&options.pool, options.kafka.partitions).await?;
+    Ok((positions, erased_sessions(&options.pool).await?))
 }
 
 fn take_records(live: &Live, records: Vec<Record>) {
@@ -98,6 +107,9 @@ fn take_records(live: &Live, records: Vec<Record>) {
             size
         };
         metrics.tail_bytes.add(size as i64);
+        if let Some(session) = erased_by(&record) {
+            live.erase(&session);
+        }
         if let Some(channel) = watched {
             channel.deliver(record);
             if !woken.iter().any(|other| std::sync::Arc::ptr_eq(other, &channel)) {
@@ -109,6 +121,15 @@ fn take_records(live: &Live, records: Vec<Record>) {
         channel.wake.notify_one();
     }
     keep_bound(live);
+}
+
+/// The session that this record erases.
+fn erased_by(record: &Record) -> Option<SessionId> {
+    if kind_of_record(record.value.as_deref()?) != Some("session.erased") {
+        return None;
+    }
+    let event = decode_record(record.key.as_deref(), record.value.as_ref()).ok()?;
+    Some(event.meta.session_id)
 }
 
 /// Over the bound, the largest tail gives up its oldest eighth.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use kulti_schemas::{EventId, Timestamp};
+use kulti_schemas::{EventId, Redactions, Timestamp, mask_rendered};
 
 /// Projected events are kept up to this size all the same: most viewers who join or fall behind need no query.
 const KEEP_PROJECTED_BYTES: usize = 128 * 1024;
@@ -76,6 +76,18 @@ impl Ring {
     fn pop(&mut self) {
         if let Some(event) = self.events.pop_front() {
             self.bytes -= event.json.len();
+        }
+    }
+
+    /// Hides in the events that are held what is hidden of them.
+    pub(crate) fn mask(&mut self, redactions: &Redactions) {
+        for event in &mut self.events {
+            let masks = redactions.of(event.id);
+            if !masks.is_empty() {
+                self.bytes -= event.json.len();
+                event.json = Bytes::from(mask_rendered(&event.json, masks));
+                self.bytes += event.json.len();
+            }
         }
     }
 

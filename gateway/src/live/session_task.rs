@@ -52,6 +52,9 @@ async fn work(live: &Live, channel: &Arc<Channel>) {
         if !woken && channel.viewers() == 0 && live.retire(channel) {
             return;
         }
+        if channel.is_erased() {
+            continue;
+        }
         match channel.take_records() {
             Err(()) => {
                 live.inner.options.metrics.resyncs.inc();
@@ -147,8 +150,12 @@ async fn try_take_up(live: &Live, channel: &Arc<Channel>) -> Result<SessionFold,
     // for the new epoch, which takes every session up anew.
     let readable = snapshot.stopped.as_deref() != Some(LOG_TRUNCATED);
     let next_offset = if readable { snapshot.next_offset } else { i64::MAX };
-    let mut fold = SessionFold::new(channel.session.clone(), snapshot.sequencer, next_offset);
-    let attached = channel.restart(fold.position(), snapshot.visibility, snapshot.ended);
+    if snapshot.erased {
+        live.erase(&channel.session);
+    }
+    let (visibility, ended) = (snapshot.visibility.clone(), snapshot.ended.clone());
+    let mut fold = SessionFold::new(channel.session.clone(), snapshot, next_offset);
+    let attached = channel.restart(fold.position(), visibility, ended);
     loop {
         let held = live
             .tail(channel.partition)

@@ -121,8 +121,11 @@ pub(crate) async fn list_sessions(
         write_sessions(&cursor)
     });
     let base = base_url(&state, request.headers());
+    // What was erased a moment ago may still be a row.
+    let is_erased = |row: &SessionRow| SessionId::parse(&row.id).is_ok_and(|id| state.live.is_erased(&id));
     let items = rows
         .into_iter()
+        .filter(|row| !is_erased(row))
         .map(|row| view(&state, row, now, &base))
         .collect();
     Ok(JsonBody(SessionsPage { items, next }))

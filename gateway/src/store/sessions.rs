@@ -199,3 +199,24 @@ fn sessions_statement(
         .push_bind(limit);
     statement
 }
+
+/// Whether replay has committed this event.
+pub(crate) async fn has_event(
+    pool: &PgPool,
+    session: &SessionId,
+    id: kulti_schemas::EventId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select exists (select from events where session_id = $1 and event_id = $2)")
+        .bind(session.as_str())
+        .bind(id.uuid())
+        .fetch_one(pool)
+        .await
+}
+
+/// Whether replay has erased this session.
+pub(crate) async fn has_erased(pool: &PgPool, session: &SessionId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select exists (select from erased_sessions where session_id = $1)")
+        .bind(session.as_str())
+        .fetch_one(pool)
+        .await
+}
