@@ -4,7 +4,6 @@
 //! can be applied in any order (kulti_schemas). A session's own row is folded anew from what is left.
 
 use chrono::{DateTime, Utc};
-use futures_util::TryStreamExt as _;
 use kulti_schemas::{AgentId, Event, EventId, Kind, Mask, Meta, Redactions, SessionId, Source, Timestamp};
 use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
@@ -12,8 +11,19 @@ use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::partition::SessionState;
-use super::sessions::{FEED_SESSION, SessionChange};
+use super::sessions::SessionChange;
 use super::store;
+
+/// The kinds whose data counts for a session's row.
+const FEED_SESSION: [&str; 5] = [
+    "session.started",
+    "session.updated",
+    "session.ended",
+    "status.changed",
+    "usage",
+];
+/// Rows that are folded at a time.
+const FOLD_ROWS: i64 = 10_000;
 
 /// Applies a batch's redactions to rows, those of the batch among them, which are masked already.
 pub(super) async fn apply(
@@ -142,18 +152,26 @@ pub(super) async fn fold_session_row(
 ) -> sqlx::Result<()> {
     let mut folded = SessionState::default();
     let mut change = SessionChange::default();
-    {
-        let mut rows = sqlx::query(
+    let mut after = 0;
+    loop {
+        let rows = sqlx::query(
             "select event_id, position, agent_id, kind, source, time, received, clock, producer, generation, cause,
                  case when kind = any($2) then data::text end
-             from events where session_id = $1 order by position",
+             from events where session_id = $1 and position > $3 order by position limit $4",
         )
         .bind(session.as_str())
         .bind(FEED_SESSION.as_slice())
-        .fetch(&mut *connection);
-        while let Some(row) = rows.try_next().await? {
-            let (event, position, clock) = event_of(&row, session)?;
+        .bind(after)
+        .bind(FOLD_ROWS)
+        .fetch_all(&mut *connection)
+        .await?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in &rows {
+            let (event, position, clock) = event_of(row, session)?;
             change.note(&mut folded, &event, position, clock);
+            after = position;
         }
     }
     state.usage = folded.usage;

@@ -8,15 +8,6 @@ use serde_json::value::RawValue;
 
 use super::partition::SessionState;
 
-/// The kinds whose data counts for a session's row.
-pub(super) const FEED_SESSION: [&str; 5] = [
-    "session.started",
-    "session.updated",
-    "session.ended",
-    "status.changed",
-    "usage",
-];
-
 /// What one batch changes in a session's row. What is `None` stays as it is.
 #[derive(Debug, Default)]
 pub(super) struct SessionChange {
