@@ -4,6 +4,7 @@
 
 mod annotations;
 pub(crate) mod at;
+pub(crate) mod chat;
 pub(crate) mod clips;
 pub(crate) mod cursor;
 pub(crate) mod events;

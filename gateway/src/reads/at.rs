@@ -61,7 +61,6 @@ impl At {
 
     /// The moment that a query names with `at`, or with `t`, for which bare digits are seconds; live if neither
     /// is there.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the reads as of a moment come next"))]
     pub(crate) fn of(parameters: &Parameters) -> Result<Self, Problem> {
         match At::named(parameters, "at")? {
             Some(at) => Ok(at),

@@ -1,4 +1,4 @@
-//! Markers, clips and the outline: what a scrubber draws.
+//! Markers, clips, chat and the outline: what stands beside a session's state.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -243,4 +243,60 @@ async fn an_outline_counts_every_event_once_and_goes_on_with_the_session() {
         outline["groups"]["chat"].as_array().map(Vec::len),
         outline["events"].as_array().map(Vec::len)
     );
+}
+
+#[tokio::test]
+async fn chat_as_of_a_moment_is_what_was_said_by_then_and_what_was_said_about_it_later() {
+    let gateway = gateway().await;
+    gateway.insert_session("s", None).await;
+    let first = event(&gateway, 1, 1.0, "thought", json!({"content": "x"})).await;
+    event(&gateway, 2, 2.0, "chat", json!({"text": "early", "name": "ada"})).await;
+    let third = event(&gateway, 3, 3.0, "thought", json!({"content": "x"})).await;
+    event(
+        &gateway,
+        4,
+        3.0,
+        "chat",
+        json!({"text": "about the first", "at": first}),
+    )
+    .await;
+    event(
+        &gateway,
+        5,
+        3.0,
+        "chat",
+        json!({"text": "about the third", "at": third}),
+    )
+    .await;
+    let texts = async |query: &str| -> Vec<(String, bool)> {
+        let page = get(&gateway, &format!("/v1/sessions/s/chat?{query}")).await;
+        let items = page["items"].as_array().expect("items").iter();
+        items
+            .map(|item| {
+                (
+                    item["text"].as_str().unwrap_or("").to_owned(),
+                    item["later"] == true,
+                )
+            })
+            .collect()
+    };
+    let said = |text: &str| (text.to_owned(), false);
+    let later = |text: &str| (text.to_owned(), true);
+    assert_eq!(
+        texts("").await,
+        [said("early"), said("about the first"), said("about the third")]
+    );
+    assert_eq!(texts("at=2").await, [said("early"), later("about the first")]);
+    assert_eq!(texts("at=1").await, [later("about the first")]);
+    assert_eq!(texts("t=2").await, [said("early"), later("about the first")]);
+    assert_eq!(texts(&format!("at={third}")).await.len(), 3);
+    assert_eq!(texts("at=0").await, []);
+    assert_eq!(texts("limit=1").await, [said("early")]);
+    let line = &get(&gateway, "/v1/sessions/s/chat?at=4").await["items"][1];
+    assert_eq!(
+        (&line["at"], &line["anchor"], &line["position"]),
+        (&json!(first), &json!(1), &json!(4))
+    );
+    let answer = send(gateway.get("/v1/sessions/s/chat?at=soon")).await;
+    assert_eq!(problem(answer).await, (400, "invalid_parameter".to_owned()));
 }
