@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Tail(commands::tail::TailArguments),
     /// Watch a recorded session again
     Replay(commands::replay::ReplayArguments),
+    /// Take a session away as a file
+    Export(commands::export::ExportArguments),
     /// Store the key for a server
     Login(commands::login::LoginArguments),
     /// Make, list and revoke API keys

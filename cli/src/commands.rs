@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod consume;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod export;
 pub(crate) mod gateway;
 pub(crate) mod keys;
 pub(crate) mod login;
@@ -41,6 +42,7 @@ async fn run_short(command: Command, environment: &Environment) -> anyhow::Resul
         Command::Sessions(arguments) => sessions::run(arguments, environment).await,
         Command::Tail(arguments) => tail::run(arguments, environment).await,
         Command::Replay(arguments) => replay::run(arguments, environment).await,
+        Command::Export(arguments) => export::run(arguments, environment).await,
         Command::Login(arguments) => login::run(arguments, environment).await,
         Command::Keys(arguments) => keys::run(arguments, environment).await,
         Command::Config(arguments) => config::run(&arguments, environment),

@@ -7,6 +7,7 @@ mod access;
 mod close_codes;
 mod config;
 pub mod control;
+mod exports;
 mod health;
 mod ingest;
 mod json;

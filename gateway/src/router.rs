@@ -20,7 +20,7 @@ use crate::openapi::{Document, openapi_router};
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 use crate::viewers::routes as viewers;
-use crate::{health, ingest, keys_api, pages, reads, registry_api, watch};
+use crate::{exports, health, ingest, keys_api, pages, reads, registry_api, watch};
 
 /// Until a response begins: longer than a body may take and the log may take together.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
@@ -75,6 +75,7 @@ fn public_reads() -> OpenApiRouter<AppState> {
         .routes(routes!(reads::clips::list_clips))
         .routes(routes!(reads::clips::get_clip))
         .routes(routes!(reads::outline::get_outline))
+        .routes(routes!(exports::export_session))
         .routes(routes!(watch::sse::stream_session))
         .layer(open_to_pages())
 }

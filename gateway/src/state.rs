@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
 use crate::config::GatewayConfig;
+use crate::exports::Exports;
 use crate::ingest::{IngestMemory, Owners, SimpleMemory};
 use crate::keys::Keys;
 use crate::live::{Live, LiveMetrics, LiveOptions};
@@ -67,6 +68,7 @@ pub struct Shared {
     pub(crate) owners: Owners,
     pub(crate) simple: SimpleMemory,
     pub(crate) outlines: Outlines,
+    pub(crate) exports: Exports,
     /// One permit per connection.
     pub(crate) connections: Arc<Semaphore>,
 }
@@ -99,6 +101,7 @@ impl AppState {
             owners: Owners::new(parts.pool.clone()),
             simple: SimpleMemory::default(),
             outlines: Outlines::default(),
+            exports: Exports::default(),
             connections: Arc::new(Semaphore::new(
                 parts.config.max_connections.min(Semaphore::MAX_PERMITS),
             )),

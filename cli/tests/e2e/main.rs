@@ -5,6 +5,7 @@
 mod browser;
 mod cluster;
 mod duplicates;
+mod exports;
 mod identity;
 mod kills;
 mod moderation;

@@ -4,6 +4,7 @@
 
 mod access;
 mod bad_input;
+mod exports;
 mod harness;
 mod ingest;
 mod keys;

@@ -1,0 +1,154 @@
+//! Sessions taken away as files: each is compared with the rows that it is made of.
+
+use reqwest::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::harness::{Gateway, body, gateway, problem, send};
+
+async fn export(gateway: &Gateway, query: &str) -> String {
+    let answer = send(gateway.get(&format!("/v1/sessions/s/export?{query}"))).await;
+    assert_eq!(answer.status(), 200, "{query}");
+    answer.text().await.expect("a whole file")
+}
+
+fn positions(ndjson: &str) -> Vec<i64> {
+    let events = ndjson
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    events.filter_map(|event| event["position"].as_i64()).collect()
+}
+
+/// A session whose events are a second apart.
+async fn with_events(count: i64) -> Gateway {
+    let gateway = gateway().await;
+    gateway.insert_session("s", None).await;
+    sqlx::query(
+        "with written as (
+             insert into events (session_id, position, event_id, agent_id, kind, source, time, received, clock, data)
+             select 's', n, id, 'nex', 'thought', 'agent', c, c, c, json_build_object('content', n::text)
+             from (select n, id, '2026-01-31T12:00:00Z'::timestamptz + make_interval(secs => n - 1)
+                   from unnest($1::uuid[]) with ordinality as given (id, n)) as events (n, id, c))
+         update sessions set position = $2, started_at = '2026-01-31T12:00:00Z' where id = 's'",
+    )
+    .bind((0..count).map(|_| Uuid::now_v7()).collect::<Vec<_>>())
+    .bind(count)
+    .execute(&gateway.database.pool)
+    .await
+    .expect("events");
+    gateway
+}
+
+#[tokio::test]
+async fn ndjson_is_the_events_as_every_route_gives_them() {
+    let gateway = with_events(2500).await;
+    let exported = export(&gateway, "format=ndjson").await;
+    let mut lines = exported.lines();
+    let mut after = 0;
+    loop {
+        let path = format!("/v1/sessions/s/events?limit=1000&after={after}");
+        let page = body(send(gateway.get(&path)).await).await;
+        let items = page["items"].as_array().expect("items").clone();
+        for item in &items {
+            let line: Value = serde_json::from_str(lines.next().expect("a line")).expect("JSON");
+            assert_eq!(&line, item);
+        }
+        after += items.len();
+        if items.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((after, lines.next()), (2500, None));
+}
+
+#[tokio::test]
+async fn an_export_says_what_it_is_and_how_it_may_be_called() {
+    let gateway = with_events(3).await;
+    for (format, content_type, name) in [
+        ("", "application/x-ndjson", "s.ndjson"),
+        ("format=ndjson", "application/x-ndjson", "s.ndjson"),
+    ] {
+        let answer = send(gateway.get(&format!("/v1/sessions/s/export?{format}"))).await;
+        assert_eq!(answer.headers()[CONTENT_TYPE], content_type);
+        assert_eq!(
+            answer.headers()[CONTENT_DISPOSITION],
+            format!("attachment; filename=\"{name}\"")
+        );
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+    }
+    let answer = send(gateway.get("/v1/sessions/s/export?format=docx")).await;
+    assert_eq!(problem(answer).await, (400, "invalid_parameter".to_owned()));
+}
+
+#[tokio::test]
+async fn a_part_begins_and_ends_where_it_is_told() {
+    let gateway = with_events(60).await;
+    let id = |position: i64| {
+        let pool = gateway.database.pool.clone();
+        async move {
+            let id =
+                sqlx::query_scalar("select event_id from events where session_id = 's' and position = $1");
+            id.bind(position)
+                .fetch_one(&pool)
+                .await
+                .map(|id: Uuid| id.to_string())
+                .expect("an id")
+        }
+    };
+    let (tenth, twentieth) = (id(10).await, id(20).await);
+    let clip = Uuid::now_v7();
+    gateway
+        .insert_event("s", 61, "clip", json!({"from": tenth, "to": twentieth}))
+        .await;
+    sqlx::query("update events set event_id = $1 where session_id = 's' and position = 61")
+        .bind(clip)
+        .execute(&gateway.database.pool)
+        .await
+        .expect("the clip's id");
+    for (query, first, last) in [
+        ("from=10&to=20".to_owned(), 10, 20),
+        (format!("from={tenth}&to={twentieth}"), 10, 20),
+        (format!("from={clip}"), 10, 20),
+        ("from=9s&to=19s".to_owned(), 10, 20),
+        ("from=8.5s&to=19.5s".to_owned(), 10, 20),
+        (
+            "from=2026-01-31T12:00:09Z&to=2026-01-31T12:00:19Z".to_owned(),
+            10,
+            20,
+        ),
+        ("from=0s&to=0s".to_owned(), 1, 1),
+        ("from=0&to=2".to_owned(), 1, 2),
+        ("from=60&to=live".to_owned(), 60, 61),
+        ("to=1".to_owned(), 1, 1),
+        ("from=20&to=10".to_owned(), 1, 0),
+        ("from=1h".to_owned(), 61, 61),
+        ("from=99999h".to_owned(), 1, 0),
+    ] {
+        let expected: Vec<i64> = (first..=last).collect();
+        assert_eq!(positions(&export(&gateway, &query).await), expected, "{query}");
+    }
+    for (query, field) in [("from=soon", "from"), ("to=x", "to")] {
+        let answer = send(gateway.get(&format!("/v1/sessions/s/export?{query}"))).await;
+        assert_eq!(body(answer).await["field"], field);
+    }
+    let nowhere = format!("/v1/sessions/s/export?to={}", Uuid::now_v7());
+    assert_eq!(body(send(gateway.get(&nowhere)).await).await["field"], "to");
+}
+
+#[tokio::test]
+async fn an_export_that_cannot_go_on_is_cut_off_and_never_looks_complete() {
+    let gateway = with_events(5000).await;
+    sqlx::query("delete from events where session_id = 's' and position = 4000")
+        .execute(&gateway.database.pool)
+        .await
+        .expect("a hole");
+    for format in ["ndjson"] {
+        let answer = send(gateway.get(&format!("/v1/sessions/s/export?format={format}"))).await;
+        if answer.status() == 200 {
+            assert!(answer.bytes().await.is_err(), "{format}");
+        } else {
+            // Of Parquet nothing is sent before a group is complete.
+            assert_eq!(problem(answer).await, (503, "busy".to_owned()));
+        }
+    }
+}
