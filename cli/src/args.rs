@@ -53,6 +53,14 @@ pub(crate) enum Command {
     Replay(commands::replay::ReplayArguments),
     /// Take a session away as a file
     Export(commands::export::ExportArguments),
+    /// Send a recorded session again, to this or another server, as a new one
+    Resend(commands::resend::ResendArguments),
+    /// Fold the rows anew from the log, and mend those that differ
+    Rebuild(commands::rebuild::RebuildArguments),
+    /// Hide parts of a session, for everybody and for good
+    Redact(commands::redact::RedactArguments),
+    /// Erase a session
+    Erase(commands::erase::EraseArguments),
     /// Store the key for a server
     Login(commands::login::LoginArguments),
     /// Make, list and revoke API keys

@@ -5,12 +5,16 @@ pub(crate) mod config;
 pub(crate) mod consume;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod erase;
 pub(crate) mod export;
 pub(crate) mod gateway;
 pub(crate) mod keys;
 pub(crate) mod login;
 pub(crate) mod migrate;
+pub(crate) mod rebuild;
+pub(crate) mod redact;
 pub(crate) mod replay;
+pub(crate) mod resend;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod sessions;
@@ -43,6 +47,10 @@ async fn run_short(command: Command, environment: &Environment) -> anyhow::Resul
         Command::Tail(arguments) => tail::run(arguments, environment).await,
         Command::Replay(arguments) => replay::run(arguments, environment).await,
         Command::Export(arguments) => export::run(arguments, environment).await,
+        Command::Resend(arguments) => resend::run(arguments, environment).await,
+        Command::Rebuild(arguments) => rebuild::run(arguments, environment).await,
+        Command::Redact(arguments) => redact::run(arguments, environment).await,
+        Command::Erase(arguments) => erase::run(arguments, environment).await,
         Command::Login(arguments) => login::run(arguments, environment).await,
         Command::Keys(arguments) => keys::run(arguments, environment).await,
         Command::Config(arguments) => config::run(&arguments, environment),

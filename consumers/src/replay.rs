@@ -10,6 +10,7 @@ mod erasure;
 mod events;
 mod metrics;
 mod partition;
+pub mod rebuild;
 mod redaction;
 mod sessions;
 mod store;

@@ -19,5 +19,7 @@ pub use dead_letter::{DeadLetterHeaders, DeadLetters};
 pub use log_reader::{LogReader, LogReaderEvent, watermarks};
 pub use metrics::PipelineMetrics;
 pub use producer::{LogProducer, OutRecord, SendError};
-pub use projection::{ApplyError, Projection, ProjectionRunner, RunnerContext, RunnerOptions};
+pub use projection::{
+    ApplyError, Projection, ProjectionRunner, RunnerContext, RunnerOptions, fault_of_record,
+};
 pub use record::{Record, RecordFingerprint};

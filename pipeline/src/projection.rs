@@ -45,6 +45,18 @@ pub enum ApplyError {
     },
 }
 
+/// Why this one record cannot be applied, ever; else what stands in the way now.
+///
+/// # Errors
+/// The database, or the way to it: the same may work later.
+pub fn fault_of_record(error: ApplyError) -> Result<&'static str, String> {
+    match classify::Failure::from(error) {
+        classify::Failure::Data(failure) => Ok(failure.reason),
+        classify::Failure::Unavailable(detail) => Err(detail),
+        classify::Failure::Fenced => Err("another owner has taken the partition over".to_owned()),
+    }
+}
+
 /// What a read model does with the log. Live, backfill and rebuild are the same code with another starting point.
 pub trait Projection: Send + Sync + 'static {
     /// What it remembers of one partition between batches; dropped whenever the partition is taken over, and after

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::pacing::{Moment, Pacer, Speed};
 use crate::sender::OutgoingEvent;
 
-/// Longer pauses are cut.
+/// Longer pauses of a demo are cut.
 const IDLE_CAP: Duration = Duration::from_secs(3);
 
 /// One session, ready to be played.
@@ -21,7 +21,7 @@ const IDLE_CAP: Duration = Duration::from_secs(3);
 pub(crate) struct Recording {
     /// The agent's id.
     pub(crate) agent: String,
-    /// What the agent did, in order.
+    /// What happened, in order.
     pub(crate) events: Vec<RecordedEvent>,
 }
 
@@ -30,10 +30,14 @@ pub(crate) struct Recording {
 pub(crate) struct RecordedEvent {
     /// After the session's beginning.
     pub(crate) at: Duration,
+    /// A viewer's, which only a route of viewers takes.
+    pub(crate) is_viewers: bool,
+    pub(crate) kind: String,
     id: Option<String>,
     cause: Option<String>,
-    kind: String,
     data: Box<RawValue>,
+    /// Names of producers and their counters, the adapter's line: passed on as they are.
+    others: Vec<(&'static str, Box<RawValue>)>,
 }
 
 #[derive(Deserialize)]
@@ -50,52 +54,93 @@ struct Line {
     data: Box<RawValue>,
     #[serde(default)]
     cause: Option<String>,
+    #[serde(default)]
+    producer: Option<Box<RawValue>>,
+    #[serde(default)]
+    generation: Option<Box<RawValue>>,
+    #[serde(default)]
+    seq: Option<Box<RawValue>>,
+    #[serde(default)]
+    raw: Option<Box<RawValue>>,
+}
+
+impl Line {
+    fn source(&self) -> &str {
+        self.source.as_deref().unwrap_or("agent")
+    }
 }
 
 impl Recording {
     /// Reads the agent's own events; what viewers and the server added belongs to the session that was recorded.
     pub(crate) fn read(name: &str, ndjson: &str) -> anyhow::Result<Self> {
+        let lines = ndjson
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty());
+        Self::of_lines(name, lines, IDLE_CAP, |line| line.source() == "agent")
+    }
+
+    /// Reads all that happened, with its pauses.
+    pub(crate) fn read_whole(name: &str, events: &[Box<RawValue>]) -> anyhow::Result<Self> {
+        let lines = events.iter().map(|event| event.get()).enumerate();
+        Self::of_lines(name, lines, Duration::MAX, |_| true)
+    }
+
+    fn of_lines<'l>(
+        name: &str,
+        lines: impl Iterator<Item = (usize, &'l str)>,
+        idle_cap: Duration,
+        is_wanted: impl Fn(&Line) -> bool,
+    ) -> anyhow::Result<Self> {
         let (mut pacer, mut at) = (Pacer::default(), Duration::ZERO);
         let mut recording = Recording {
             agent: String::new(),
             events: Vec::new(),
         };
-        for (index, line) in ndjson
-            .lines()
-            .enumerate()
-            .filter(|(_, line)| !line.trim().is_empty())
-        {
+        for (index, line) in lines {
             let line: Line = serde_json::from_str(line)
                 .with_context(|| format!("{name}, line {}: not an event", index + 1))?;
-            if line.source.as_deref().is_some_and(|source| source != "agent") {
+            if !is_wanted(&line) {
                 continue;
             }
-            let received = line.received.unwrap_or(line.time);
             let moment = Moment {
                 time: line.time,
-                received,
-                is_agents: true,
+                received: line.received.unwrap_or(line.time),
+                is_agents: line.source() == "agent",
             };
-            at += pacer.step(&moment, Speed::Times(1.0), IDLE_CAP);
-            let Line {
-                id,
-                agent,
-                kind,
-                data,
-                cause,
-                ..
-            } = line;
-            recording.agent = agent;
-            recording.events.push(RecordedEvent {
-                at,
-                id,
-                cause,
-                kind,
-                data,
-            });
+            at += pacer.step(&moment, Speed::Times(1.0), idle_cap);
+            recording.push(line, at);
         }
         anyhow::ensure!(!recording.events.is_empty(), "{name} holds no events");
         Ok(recording)
+    }
+
+    fn push(&mut self, line: Line, at: Duration) {
+        let is_viewers = line.source() == "viewer";
+        let others = [
+            ("producer", line.producer),
+            ("generation", line.generation),
+            ("seq", line.seq),
+            ("raw", line.raw),
+        ];
+        self.agent = line.agent;
+        self.events.push(RecordedEvent {
+            at,
+            is_viewers,
+            kind: line.kind,
+            id: line.id,
+            cause: line.cause,
+            data: line.data,
+            others: others
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect(),
+        });
+    }
+
+    /// From its first event to its last.
+    pub(crate) fn length(&self) -> Duration {
+        self.events.last().map(|event| event.at).unwrap_or_default()
     }
 }
 
@@ -103,16 +148,23 @@ impl Recording {
 pub(crate) struct Rerun<'r> {
     recording: &'r Recording,
     session: String,
+    /// The new id of every recorded one: an event may name one that comes after it.
     ids: HashMap<&'r str, String>,
 }
 
 impl<'r> Rerun<'r> {
     /// Under a session id of its own.
     pub(crate) fn new(recording: &'r Recording) -> Self {
+        Self::named(recording, Uuid::now_v7().to_string())
+    }
+
+    /// Under this session id.
+    pub(crate) fn named(recording: &'r Recording, session: String) -> Self {
+        let recorded = recording.events.iter().filter_map(|event| event.id.as_deref());
         Rerun {
             recording,
-            session: Uuid::now_v7().to_string(),
-            ids: HashMap::new(),
+            session,
+            ids: recorded.map(|id| (id, Uuid::now_v7().to_string())).collect(),
         }
     }
 
@@ -122,33 +174,61 @@ impl<'r> Rerun<'r> {
     }
 
     /// The event as it happens now.
-    pub(crate) fn event(&mut self, event: &'r RecordedEvent, time: DateTime<Utc>) -> OutgoingEvent {
-        let id = Uuid::now_v7().to_string();
+    pub(crate) fn event(&self, event: &RecordedEvent, time: DateTime<Utc>) -> OutgoingEvent {
+        let id = self.id(event);
         let cause = event.cause.as_deref().and_then(|cause| self.ids.get(cause));
-        let json = self.json(&id, &event.kind, &event.data, time, cause);
-        if let Some(recorded) = &event.id {
-            self.ids.insert(recorded, id.clone());
+        let mut json = self.json(&id, &event.kind, &self.data(event), time, cause);
+        if !event.others.is_empty() {
+            json.pop();
+            for (name, value) in &event.others {
+                json.push_str(&format!(",\"{name}\":{}", value.get()));
+            }
+            json.push('}');
         }
         OutgoingEvent { id, json }
+    }
+
+    /// The event's new id.
+    pub(crate) fn id(&self, event: &RecordedEvent) -> String {
+        let known = event.id.as_deref().and_then(|id| self.ids.get(id));
+        known.cloned().unwrap_or_else(|| Uuid::now_v7().to_string())
+    }
+
+    /// The event's data, byte for byte but for the ids of recorded events.
+    pub(crate) fn data(&self, event: &RecordedEvent) -> String {
+        /// A UUID between quotes.
+        const QUOTED: usize = 38;
+        let (mut rest, mut data) = (event.data.get(), String::new());
+        while let Some(quote) = rest.find('"') {
+            let named = rest
+                .get(quote + 1..quote + QUOTED - 1)
+                .filter(|_| rest.as_bytes().get(quote + QUOTED - 1) == Some(&b'"'));
+            let end = match named.and_then(|id| self.ids.get(id)) {
+                Some(id) => {
+                    data.push_str(&rest[..=quote]);
+                    data.push_str(id);
+                    quote + QUOTED - 1
+                }
+                None => {
+                    data.push_str(&rest[..=quote]);
+                    quote + 1
+                }
+            };
+            rest = &rest[end..];
+        }
+        data.push_str(rest);
+        data
     }
 
     /// The end of a session that is not played to its end.
     pub(crate) fn cancelled(&self, time: DateTime<Utc>) -> anyhow::Result<OutgoingEvent> {
         let id = Uuid::now_v7().to_string();
         let data = serde_json::value::to_raw_value(&json!({"reason": "cancelled"}))?;
-        let json = self.json(&id, "session.ended", &data, time, None);
+        let json = self.json(&id, "session.ended", data.get(), time, None);
         Ok(OutgoingEvent { id, json })
     }
 
-    /// `data` is passed on byte for byte.
-    fn json(
-        &self,
-        id: &str,
-        kind: &str,
-        data: &RawValue,
-        time: DateTime<Utc>,
-        cause: Option<&String>,
-    ) -> String {
+    fn json(&self, id: &str, kind: &str, data: &str, time: DateTime<Utc>, cause: Option<&String>) -> String {
         let mut event = json!({"id": id, "session": self.session, "agent": self.recording.agent, "kind": kind,
             "time": time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)});
         if let Some(cause) = cause {
@@ -157,7 +237,7 @@ impl<'r> Rerun<'r> {
         let mut text = event.to_string();
         text.pop();
         text.push_str(",\"data\":");
-        text.push_str(data.get());
+        text.push_str(data);
         text.push('}');
         text
     }
@@ -186,7 +266,7 @@ mod tests {
     fn every_run_is_a_new_session_with_new_ids_and_the_same_bonds() {
         let recording = Recording::read("x", LINES).expect("a recording");
         let run = || {
-            let mut rerun = Rerun::new(&recording);
+            let rerun = Rerun::new(&recording);
             let events: Vec<Value> = recording
                 .events
                 .iter()
@@ -207,6 +287,24 @@ mod tests {
             .event(&recording.events[1], Utc::now())
             .json;
         assert!(json.ends_with(r#","data":{"content":"n","n":1.0}}"#), "{json}");
+    }
+
+    #[test]
+    fn ids_within_data_are_those_of_the_new_session() {
+        let id = "01a1fb99-70d8-7778-bc66-4c9df322dc39";
+        let other = "01a1fb99-70d8-7778-bc66-4c9df322dc40";
+        let lines = format!(
+            r#"{{"id":"{other}","agent":"n","time":"2026-01-01T00:00:00Z","kind":"marker","data":{{"label":"\"x","at":"{id}","of":"{id}s"}}}}
+{{"id":"{id}","agent":"n","time":"2026-01-01T00:00:00Z","kind":"thought","data":{{"content":"c"}}}}"#
+        );
+        let recording = Recording::read("x", &lines).expect("a recording");
+        let rerun = Rerun::new(&recording);
+        let new = rerun.id(&recording.events[1]);
+        assert_ne!(new, id);
+        assert_eq!(
+            rerun.data(&recording.events[0]),
+            format!(r#"{{"label":"\"x","at":"{new}","of":"{id}s"}}"#)
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod exports;
 mod identity;
 mod kills;
 mod moderation;
+mod operate;
 mod outages;
 mod pages;
 mod producer;

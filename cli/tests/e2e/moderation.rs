@@ -159,6 +159,10 @@ async fn what_is_redacted_is_in_no_table_and_in_no_frame_sent_afterwards() {
             get(gateway, &format!("/v1/sessions/{session}/events")).await.1,
             get(gateway, &format!("/v1/sessions/{session}")).await.1,
             get(gateway, "/v1/sessions").await.1,
+            get(gateway, &format!("/v1/sessions/{session}/export?format=ndjson"))
+                .await
+                .1,
+            get(gateway, &format!("/v1/sessions/{session}/outline")).await.1,
         ] {
             assert!(!text.contains(SECRET), "{text}");
         }
@@ -249,7 +253,15 @@ async fn an_erased_session_is_nowhere_at_once_and_takes_nothing() {
     let three = cluster.gateway().await;
     three.ready().await;
     for gateway in [&one, &two, &three] {
-        for path in ["", "/events", "/stream", "/markers", "/clips", "/outline"] {
+        for path in [
+            "",
+            "/events",
+            "/stream",
+            "/markers",
+            "/clips",
+            "/outline",
+            "/export?format=ndjson",
+        ] {
             let (status, body) = get(gateway, &format!("/v1/sessions/{session}{path}")).await;
             assert_eq!(status, 404, "{path}: {body}");
         }

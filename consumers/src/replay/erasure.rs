@@ -38,7 +38,8 @@ pub(super) async fn apply(
             .await?;
     }
     sqlx::query(
-        "insert into erased_sessions (session_id, partition, event_id, erased_at) values ($1, $2, $3, $4)",
+        "insert into erased_sessions (session_id, partition, event_id, erased_at) values ($1, $2, $3, $4)
+         on conflict (session_id) do nothing",
     )
     .bind(session.as_str())
     .bind(partition)
