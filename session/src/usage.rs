@@ -6,19 +6,20 @@
 
 use std::collections::BTreeMap;
 
-use kulti_schemas::Meta;
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 use serde_json::value::RawValue;
 
 /// Models with a sum of their own; further ones are counted together.
-const MODELS: usize = 100;
+const MODELS: usize = 30;
 /// Name under which they are.
 const OTHER_MODELS: &str = "other";
 /// Characters of a model's name that are kept.
-const MODEL_NAME: usize = 200;
+const MODEL_NAME: usize = 100;
 /// Running totals per model and scope; the first of more than these is taken as finished.
-const RUNS: usize = 50;
+const RUNS: usize = 10;
+/// Characters of a producer's name that are kept.
+const PRODUCER_NAME: usize = 100;
 
 /// The fold. Its JSON is what the column `sessions.usage` holds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -86,8 +87,8 @@ struct Told {
 }
 
 impl Usage {
-    /// Applies one `usage` event.
-    pub fn apply(&mut self, meta: &Meta, data: &RawValue) {
+    /// Applies the data of one `usage` event, told by this producer and generation.
+    pub fn apply(&mut self, producer: Option<&str>, generation: Option<i64>, data: &RawValue) {
         let Ok(data) = serde_json::from_str::<UsageData<'_>>(data.get()) else {
             return;
         };
@@ -100,7 +101,7 @@ impl Usage {
         };
         let scope = self.scope_mut(&model_name(data.model), scope_name(data.scope));
         if data.cumulative.is_some_and(|value| value.get() == "true") {
-            scope.replace(run_name(meta), &told);
+            scope.replace(run_name(producer, generation), &told);
         } else {
             scope.sum.add(&told.over(Amounts::default()));
         }
@@ -178,7 +179,7 @@ impl Amounts {
         self.output = self.output.saturating_add(other.output);
         self.cache_read = self.cache_read.saturating_add(other.cache_read);
         self.cache_write = self.cache_write.saturating_add(other.cache_write);
-        self.cost_usd += other.cost_usd;
+        self.cost_usd = to_nanos(self.cost_usd + other.cost_usd);
     }
 }
 
@@ -214,7 +215,13 @@ fn count(value: Option<&RawValue>) -> Option<i64> {
 
 fn money(value: Option<&RawValue>) -> Option<f64> {
     let amount: f64 = serde_json::from_str(value?.get()).ok()?;
-    (amount.is_finite() && amount >= 0.0).then_some(amount)
+    (amount.is_finite() && amount >= 0.0).then(|| to_nanos(amount))
+}
+
+/// Money to a billionth of a dollar: below nine million dollars that has at most 16 digits, which JSON gives back as
+/// they were, so that a fold goes on from its own JSON exactly.
+fn to_nanos(amount: f64) -> f64 {
+    (amount * 1e9).round() / 1e9
 }
 
 fn model_name(value: Option<&RawValue>) -> String {
@@ -238,12 +245,12 @@ fn scope_name(value: Option<&RawValue>) -> &'static str {
 }
 
 /// A generation that is unknown is another one than zero.
-fn run_name(meta: &Meta) -> String {
-    let generation = meta
-        .generation
+fn run_name(producer: Option<&str>, generation: Option<i64>) -> String {
+    let generation = generation
         .map(|generation| generation.to_string())
         .unwrap_or_default();
-    format!("{}/{generation}", meta.producer.as_deref().unwrap_or_default())
+    let producer: String = producer.unwrap_or_default().chars().take(PRODUCER_NAME).collect();
+    format!("{producer}/{generation}")
 }
 
 #[cfg(test)]

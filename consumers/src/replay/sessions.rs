@@ -82,7 +82,9 @@ impl SessionChange {
                 }
             }
             "usage" => {
-                state.usage.apply(meta, &event.data);
+                state
+                    .usage
+                    .apply(meta.producer.as_deref(), meta.generation, &event.data);
                 self.used = true;
             }
             _ => {}

@@ -1,29 +1,13 @@
-use kulti_schemas::{AgentId, EventId, SessionId, Source, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
-
-fn meta(producer: Option<&str>, generation: Option<i64>) -> Meta {
-    Meta {
-        event_id: EventId::generate(),
-        session_id: SessionId::parse("s").unwrap(),
-        agent_id: AgentId::parse("a").unwrap(),
-        time: Timestamp(5),
-        received: Timestamp(7),
-        source: Source::Agent,
-        producer: producer.map(str::to_owned),
-        generation,
-        seq: None,
-        cause: None,
-        attributes: Default::default(),
-    }
-}
 
 fn folded(events: &[Value]) -> Usage {
     let mut usage = Usage::default();
     for event in events {
         usage.apply(
-            &meta(Some("p"), Some(1)),
+            Some("p"),
+            Some(1),
             &serde_json::value::to_raw_value(event).unwrap(),
         );
         // It must go on from its own JSON, which is what a row holds.
@@ -87,7 +71,8 @@ fn runs_of_other_producers_and_generations_add_up() {
     ] {
         let data = json!({"model": "m", "input": 10, "cumulative": true});
         usage.apply(
-            &meta(producer, generation),
+            producer,
+            generation,
             &serde_json::value::to_raw_value(&data).unwrap(),
         );
     }
@@ -112,13 +97,11 @@ fn models_and_runs_are_bounded() {
     let mut usage = Usage::default();
     for number in 0..500 {
         let data = json!({"model": format!("m{number}"), "input": 1});
-        usage.apply(
-            &meta(None, None),
-            &serde_json::value::to_raw_value(&data).unwrap(),
-        );
+        usage.apply(None, None, &serde_json::value::to_raw_value(&data).unwrap());
         let data = json!({"model": "m0", "output": 1, "cumulative": true, "scope": "session"});
         usage.apply(
-            &meta(Some("p"), Some(number)),
+            Some("p"),
+            Some(number),
             &serde_json::value::to_raw_value(&data).unwrap(),
         );
     }
