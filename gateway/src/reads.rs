@@ -3,9 +3,11 @@
 //! Who may not see a session gets the same 404 as for one that does not exist.
 
 mod annotations;
+pub(crate) mod as_of;
 pub(crate) mod at;
 pub(crate) mod chat;
 pub(crate) mod clips;
+pub(crate) mod cost;
 pub(crate) mod cursor;
 pub(crate) mod events;
 pub(crate) mod markers;

@@ -72,6 +72,7 @@ fn public_reads() -> OpenApiRouter<AppState> {
         .routes(routes!(reads::events::list_events))
         .routes(routes!(reads::markers::list_markers))
         .routes(routes!(reads::chat::list_chat))
+        .routes(routes!(reads::cost::get_cost))
         .routes(routes!(reads::clips::list_clips))
         .routes(routes!(reads::clips::get_clip))
         .routes(routes!(reads::outline::get_outline))

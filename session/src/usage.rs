@@ -4,6 +4,7 @@
 //! its producer's run: it replaces the one before, and when it falls below it, a new run has begun and what was
 //! counted stays. Scopes tell the same tokens at different grain, so a model's total is its largest scope's.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,19 @@ impl Usage {
         }
     }
 
+    /// What each model used: its largest scope.
+    pub fn by_model(&self) -> impl Iterator<Item = (&str, Amounts)> {
+        self.models.iter().map(|(model, scopes)| {
+            let totals = scopes.values().map(ScopeUsage::total);
+            let largest = totals.max_by(|a, b| {
+                (a.tokens(), a.cost_usd)
+                    .partial_cmp(&(b.tokens(), b.cost_usd))
+                    .unwrap_or(Ordering::Equal)
+            });
+            (model.as_str(), largest.unwrap_or_default())
+        })
+    }
+
     /// Tokens of all models.
     pub fn tokens(&self) -> i64 {
         let of_model = |scopes: &BTreeMap<String, ScopeUsage>| {
@@ -168,7 +182,8 @@ impl ScopeUsage {
 }
 
 impl Amounts {
-    fn tokens(&self) -> i64 {
+    /// All kinds together.
+    pub fn tokens(&self) -> i64 {
         [self.output, self.cache_read, self.cache_write]
             .into_iter()
             .fold(self.input, i64::saturating_add)

@@ -3,8 +3,11 @@
 use axum::extract::{Request, State};
 use chrono::{DateTime, TimeDelta, Utc};
 use kulti_schemas::{SessionId, Timestamp};
+use kulti_session::Keyframe;
 use serde::Serialize;
 
+use super::as_of::keyframe_at;
+use super::at::{At, resolve};
 use super::cursor::{read_sessions, write_sessions};
 use super::parameters::{Parameters, invalid};
 use crate::access;
@@ -50,6 +53,19 @@ pub(crate) struct SessionView {
     cost_usd: f64,
     /// Its page.
     url: String,
+    /// The moment that the answer is about, if `at` named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<AsOf>,
+}
+
+/// A moment of a session.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct AsOf {
+    position: i64,
+    /// The event there; null before the first.
+    event: Option<String>,
+    /// The session's clock there.
+    time: Option<String>,
 }
 
 /// A page of sessions.
@@ -131,10 +147,15 @@ pub(crate) async fn list_sessions(
     Ok(JsonBody(SessionsPage { items, next }))
 }
 
-/// One session.
+/// One session, now or as of a moment: then title, status, count of events, tokens and cost are what they were. Who may
+/// see it, and how many watch, is as now.
 #[utoipa::path(
     get, path = "/v1/sessions/{id}", tag = "read",
-    params(("id" = String, Path, description = "The session's id")),
+    params(
+        ("id" = String, Path, description = "The session's id"),
+        ("at" = Option<String>, Query, description = "As of this moment: a position, a time since the start (90s, \
+            1:02:03), a time, or the id of an event, marker or clip; live unless told"),
+    ),
     responses((status = 200, body = SessionView), (status = 404, description = "Not there, or not for this reader")),
 )]
 pub(crate) async fn get_session(
@@ -148,7 +169,40 @@ pub(crate) async fn get_session(
         .await?
         .ok_or_else(Problem::not_found)?;
     let base = base_url(&state, request.headers());
-    Ok(JsonBody(view(&state, row, Timestamp::now().to_datetime(), &base)))
+    let mut session_view = view(&state, row, Timestamp::now().to_datetime(), &base);
+    let at = At::of(&Parameters::of(request.uri())?)?;
+    if at != At::Live {
+        let moment = resolve(&state.pool, &session, at).await?;
+        session_view.turn_back(keyframe_at(&state, &session, moment.position).await?);
+    }
+    Ok(JsonBody(session_view))
+}
+
+impl SessionView {
+    /// Makes it what it was.
+    fn turn_back(&mut self, then: Keyframe) {
+        let time = then.now.time.map(|micros| Timestamp(micros).to_rfc3339());
+        let profile = then.profile;
+        self.status = if profile.ended.is_some() { "ended" } else { "live" };
+        (self.ended_at, self.end_reason) = profile.ended.map(|ended| (ended.at, ended.reason)).unzip();
+        self.agent_name = profile.agent_name;
+        self.agent_avatar = profile.agent_avatar;
+        self.title = profile.title;
+        self.task = profile.task;
+        self.tags = profile.tags;
+        self.agent_status = then.activity.status.map(|status| status.status);
+        self.events = then.now.position;
+        self.tokens = then.tokens;
+        self.cost_usd = then.cost_usd;
+        if let Some(time) = &time {
+            self.last_event_at.clone_from(time);
+        }
+        self.as_of = Some(AsOf {
+            position: then.now.position,
+            event: then.now.event,
+            time,
+        });
+    }
 }
 
 fn view(state: &AppState, row: SessionRow, now: DateTime<Utc>, base: &str) -> SessionView {
@@ -181,5 +235,6 @@ fn view(state: &AppState, row: SessionRow, now: DateTime<Utc>, base: &str) -> Se
         viewers,
         tokens: row.tokens,
         cost_usd: row.cost_usd,
+        as_of: None,
     }
 }

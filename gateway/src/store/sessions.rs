@@ -119,6 +119,27 @@ pub(crate) async fn session_row(
     statement.build_query_as().fetch_optional(pool).await
 }
 
+/// What a session has used until now.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct SessionUsage {
+    pub(crate) position: i64,
+    pub(crate) clock: DateTime<Utc>,
+    /// `kulti_session::Usage` as JSON.
+    pub(crate) usage: serde_json::Value,
+    pub(crate) tokens: i64,
+    pub(crate) cost_usd: f64,
+}
+
+pub(crate) async fn session_usage(
+    pool: &PgPool,
+    session: &SessionId,
+) -> Result<Option<SessionUsage>, sqlx::Error> {
+    sqlx::query_as("select position, clock, usage, tokens, cost_usd from sessions where id = $1")
+        .bind(session.as_str())
+        .fetch_optional(pool)
+        .await
+}
+
 /// A page of sessions: the open ones by their last event, then the ended ones likewise. Each half is one walk
 /// along the index on (received_at, id).
 pub(crate) async fn sessions_page(

@@ -159,3 +159,100 @@ async fn what_names_no_moment_is_refused_and_an_unknown_id_is_not_found() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_session_as_of_a_moment_is_what_it_was() {
+    let gateway = gateway().await;
+    session(&gateway, "s", 2).await;
+    append(
+        &gateway,
+        3,
+        "session.started",
+        json!({"title": "First", "tags": ["a"]}),
+    )
+    .await;
+    append(
+        &gateway,
+        4,
+        "usage",
+        json!({"model": "m", "input": 10, "output": 5, "cost_usd": 0.25}),
+    )
+    .await;
+    append(&gateway, 5, "status.changed", json!({"status": "working"})).await;
+    append(&gateway, 6, "session.updated", json!({"title": "Second"})).await;
+    append(
+        &gateway,
+        7,
+        "usage",
+        json!({"model": "n", "input": 1, "cost_usd": 0.5}),
+    )
+    .await;
+    let ended = append(&gateway, 8, "session.ended", json!({"reason": "completed"})).await;
+    sqlx::query(
+        "update sessions set title = 'Second', status = 'working', tokens = 16, cost_usd = 0.75, ended_at = now(),
+            usage = '{\"m\": {\"call\": {\"input\": 10, \"output\": 5, \"cost_usd\": 0.25}},
+                \"n\": {\"call\": {\"input\": 1, \"cost_usd\": 0.5}}}' where id = 's'",
+    )
+    .execute(&gateway.database.pool)
+    .await
+    .expect("the session");
+    let at = async |at: &str| body(send(gateway.get("/v1/sessions/s").query(&[("at", at)])).await).await;
+    let cost =
+        async |at: &str| body(send(gateway.get("/v1/sessions/s/cost").query(&[("at", at)])).await).await;
+    for (moment, title, status, word, events, tokens, spent) in [
+        ("0", json!(null), "live", json!(null), 0, 0, 0.0),
+        ("3", json!("First"), "live", json!(null), 3, 0, 0.0),
+        ("4", json!("First"), "live", json!(null), 4, 15, 0.25),
+        ("5", json!("First"), "live", json!("working"), 5, 15, 0.25),
+        ("6", json!("Second"), "live", json!("working"), 6, 15, 0.25),
+        ("7", json!("Second"), "live", json!("working"), 7, 16, 0.75),
+        ("8", json!("Second"), "ended", json!("working"), 8, 16, 0.75),
+        (
+            &ended.to_string(),
+            json!("Second"),
+            "ended",
+            json!("working"),
+            8,
+            16,
+            0.75,
+        ),
+    ] {
+        let session = at(moment).await;
+        assert_eq!(
+            (&session["title"], &session["status"]),
+            (&title, &json!(status)),
+            "{moment}"
+        );
+        assert_eq!(
+            (&session["agent_status"], &session["events"]),
+            (&word, &json!(events)),
+            "{moment}"
+        );
+        assert_eq!(
+            (&session["tokens"], &session["cost_usd"]),
+            (&json!(tokens), &json!(spent)),
+            "{moment}"
+        );
+        assert_eq!(session["as_of"]["position"], events);
+        let cost = cost(moment).await;
+        assert_eq!(
+            (&cost["tokens"], &cost["cost_usd"]),
+            (&json!(tokens), &json!(spent)),
+            "{moment}"
+        );
+        assert_eq!(cost["position"], events);
+    }
+    assert_eq!(at("4").await.get("ended_at"), None);
+    assert_eq!(at("8").await["end_reason"], "completed");
+    assert_eq!(at("live").await.get("as_of"), None);
+    let (now, then) = (cost("live").await, cost("8").await);
+    assert_eq!(now["models"], then["models"]);
+    assert_eq!(
+        now["models"]["m"],
+        json!({"input": 10, "output": 5, "cache_read": 0, "cache_write": 0, "tokens": 15, "cost_usd": 0.25})
+    );
+    assert_eq!(
+        cost("4").await["models"].as_object().map(serde_json::Map::len),
+        Some(1)
+    );
+}
