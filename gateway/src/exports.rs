@@ -3,7 +3,10 @@
 //! Streamed page by page from the rows: what an export holds in memory is one page, whatever the session's length.
 //! Each format is an [`Encoder`]; they know nothing of where events come from.
 
+mod asciicast;
+mod markdown;
 mod ndjson;
+mod parquet;
 mod stream;
 
 use std::sync::Arc;
@@ -21,6 +24,7 @@ use crate::access;
 use crate::path::PathSegment;
 use crate::problem::{Code, Problem};
 use crate::reads::at::{At, resolve};
+use crate::reads::markers::markers_of;
 use crate::reads::parameters::{Parameters, invalid};
 use crate::reads::visible_session;
 use crate::state::AppState;
@@ -34,14 +38,28 @@ const AT_ONCE: usize = 8;
 enum Format {
     /// The events as readers get them, a line each.
     Ndjson,
+    /// A terminal, for asciinema's player.
+    Asciicast,
+    /// A transcript for people.
+    Markdown,
+    /// A table for analysts.
+    Parquet,
 }
 
 impl Format {
-    const ALL: [Format; 1] = [Format::Ndjson];
+    const ALL: [Format; 4] = [
+        Format::Ndjson,
+        Format::Asciicast,
+        Format::Markdown,
+        Format::Parquet,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Format::Ndjson => "ndjson",
+            Format::Asciicast => "asciicast",
+            Format::Markdown => "markdown",
+            Format::Parquet => "parquet",
         }
     }
 
@@ -53,6 +71,9 @@ impl Format {
     fn file(self) -> (&'static str, &'static str) {
         match self {
             Format::Ndjson => ("application/x-ndjson", "ndjson"),
+            Format::Asciicast => ("application/x-asciicast", "cast"),
+            Format::Markdown => ("text/markdown; charset=utf-8", "md"),
+            Format::Parquet => ("application/vnd.apache.parquet", "parquet"),
         }
     }
 }
@@ -102,17 +123,18 @@ struct Range {
     last: i64,
 }
 
-/// Takes a session away: `ndjson` (the events as readers get them).
+/// Takes a session away: `ndjson` (the events as readers get them), `asciicast` (v3, one terminal), `markdown` (a transcript), `parquet` (a table).
 ///
 /// The export ends where the session is when it begins. One that fails on the way is cut off, never ended in order.
 #[utoipa::path(
     get, path = "/v1/sessions/{id}/export", tag = "read",
     params(
         ("id" = String, Path, description = "The session's id"),
-        ("format" = Option<String>, Query, description = "ndjson (default)"),
+        ("format" = Option<String>, Query, description = "ndjson (default), asciicast, markdown or parquet"),
         ("from" = Option<String>, Query, description = "The first event, or a time from which on: any form that `at` \
             takes. A clip alone is that clip"),
         ("to" = Option<String>, Query, description = "The last event, or a time up to which"),
+        ("terminal" = Option<String>, Query, description = "Of asciicast: which terminal, `main` unless told"),
     ),
     responses(
         (status = 200, body = String, description = "The file"),
@@ -148,6 +170,16 @@ pub(crate) async fn export_session(
         })?;
     let encoder: Box<dyn Encoder> = match format {
         Format::Ndjson => Box::new(ndjson::Ndjson),
+        Format::Asciicast => {
+            let markers = markers_of(&state, &session).await?;
+            let terminal = parameters.text("terminal");
+            Box::new(asciicast::Asciicast::new(&row, range, terminal, markers))
+        }
+        Format::Markdown => Box::new(markdown::Markdown::new(&row, range)),
+        Format::Parquet => Box::new(
+            parquet::Parquet::new()
+                .map_err(|_| Problem::new(Code::Internal, "Parquet could not be begun"))?,
+        ),
     };
     let body = stream::body(state.clone(), session, range, encoder, permit).await?;
     Ok(respond(body, format, &row))

@@ -11,13 +11,14 @@ mod event;
 mod feed;
 mod fields;
 mod files;
+mod generations;
 mod markers;
 mod profile;
+mod recording;
 mod screen;
 mod terminal;
 mod window;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,7 @@ pub use feed::{MAIN_TERMINAL, TerminalChange, TerminalFeed, terminal_of};
 pub use files::{ContentHash, FileState};
 pub use markers::{Marker, Markers, TestOutcome, test_outcome};
 pub use profile::{Ended, Profile};
+pub use recording::TerminalRecording;
 pub use screen::{CursorPlace, Paint, Run, Screen, StyledLine};
 pub use terminal::StoredTerminal;
 pub use window::{Cost, Window};
@@ -39,6 +41,7 @@ use crate::usage::Usage;
 use conversation::short;
 use event::{micros, moment};
 use files::Files;
+use generations::Generations;
 use terminal::Terminals;
 
 /// Which fold wrote a keyframe. Grows with every change after which the same events give another keyframe: stored ones
@@ -46,8 +49,6 @@ use terminal::Terminals;
 pub const FOLD: u32 = 1;
 /// Largest keyframe, as JSON.
 pub const KEYFRAME_BYTES: usize = 256_000;
-/// Producers whose generations are remembered.
-const PRODUCERS: usize = 64;
 
 /// The state of a session's workspace after the events that were applied.
 #[derive(Default)]
@@ -60,7 +61,7 @@ pub struct Workspace {
     usage: Usage,
     files: Files,
     terminals: Terminals,
-    generations: BTreeMap<String, Generation>,
+    generations: Generations,
 }
 
 /// Where in the session a state is.
@@ -74,14 +75,6 @@ pub struct Now {
     /// The session's clock there, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_moment")]
     pub time: Option<i64>,
-}
-
-/// The generation that speaks for a producer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Generation {
-    number: i64,
-    /// Position of its last event.
-    position: i64,
 }
 
 /// A workspace's whole state. Its JSON takes at most [`KEYFRAME_BYTES`].
@@ -113,8 +106,8 @@ pub struct Keyframe {
     pub files: Window<FileState, 64_000>,
     /// The terminals, the one used last at the end.
     pub terminals: Vec<StoredTerminal>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    generations: BTreeMap<String, Generation>,
+    #[serde(default, skip_serializing_if = "Generations::is_empty")]
+    generations: Generations,
 }
 
 impl Workspace {
@@ -193,7 +186,7 @@ impl Workspace {
             time: Some(time),
         };
         self.profile.begin(event, time);
-        if self.is_superseded(event) {
+        if self.generations.is_superseded(event) {
             return;
         }
         self.profile.apply(event, time);
@@ -238,28 +231,12 @@ impl Workspace {
         self.files.content(hash)
     }
 
-    /// True if a later run of the same producer has spoken: what an older one still sends is not shown.
-    fn is_superseded(&mut self, event: &FoldEvent<'_>) -> bool {
-        let (Some(producer), Some(number)) = (event.producer.as_deref(), event.generation) else {
-            return false;
-        };
-        let position = event.position;
-        let producer = window::beginning(producer, 200);
-        match self.generations.get_mut(producer) {
-            Some(known) if known.number > number => return true,
-            Some(known) => *known = Generation { number, position },
-            None => {
-                self.generations
-                    .insert(producer.to_owned(), Generation { number, position });
-            }
-        }
-        if self.generations.len() > PRODUCERS {
-            let longest_silent = self.generations.iter().min_by_key(|(_, known)| known.position);
-            if let Some(name) = longest_silent.map(|(name, _)| name.clone()) {
-                self.generations.remove(&name);
-            }
-        }
-        false
+    /// A terminal from here on, for another emulator; one that nothing was written to if there is none of that name.
+    pub fn recording(&self, terminal: &str) -> TerminalRecording {
+        let mut recording = self.terminals.recording(terminal);
+        recording.generations = self.generations.clone();
+        recording.position = self.now.position;
+        recording
     }
 }
 

@@ -21,7 +21,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// Flags of `kulti export`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  kulti export SESSION -o session.ndjson\n  kulti export SESSION --from 12m30s --to live > part.ndjson\n  kulti export SESSION --from CLIP"
+    after_help = "Examples:\n  kulti export SESSION --format markdown -o session.md\n  kulti export SESSION --from 12m30s --to live > part.ndjson\n  kulti export SESSION --from CLIP"
 )]
 pub(crate) struct ExportArguments {
     /// The session
@@ -35,6 +35,9 @@ pub(crate) struct ExportArguments {
     /// Up to this event or time
     #[arg(long, value_name = "AT")]
     to: Option<String>,
+    /// Of asciicast: which terminal, if not the main one
+    #[arg(long, value_name = "NAME")]
+    terminal: Option<String>,
     /// Into this file; it is there only once it is complete
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -46,10 +49,20 @@ pub(crate) struct ExportArguments {
 enum Format {
     /// The events, a line each
     Ndjson,
+    /// A terminal, for asciinema's player
+    Asciicast,
+    /// A transcript for people
+    Markdown,
+    /// A table for analysts: one row per event
+    Parquet,
 }
 
 /// Downloads it.
 pub(crate) async fn run(arguments: ExportArguments, environment: &Environment) -> anyhow::Result<()> {
+    let is_binary = arguments.format == Format::Parquet;
+    if is_binary && arguments.output.is_none() && io::stdout().is_terminal() {
+        return Err(usage("Parquet is not for terminals: name a file with -o"));
+    }
     let client = Client::connect(arguments.server.url.as_deref(), environment).await?;
     let name = arguments.format.to_possible_value();
     let mut query = vec![(
@@ -58,6 +71,7 @@ pub(crate) async fn run(arguments: ExportArguments, environment: &Environment) -
     )];
     query.extend(arguments.from.map(|from| ("from", from)));
     query.extend(arguments.to.map(|to| ("to", to)));
+    query.extend(arguments.terminal.map(|terminal| ("terminal", terminal)));
     let url = client.url(&["v1", "sessions", &arguments.session, "export"]);
     let request = client.request(Method::GET, url).query(&query);
     // No limit for the whole: what is large takes its time, and shows that it comes.

@@ -129,7 +129,7 @@ async fn an_export_that_fails_says_why_and_leaves_no_file() {
         .await
         .expect("a hole");
     let output = stage
-        .kulti(&["export", &stage.session, "-o", "out.md", "-f", "ndjson"])
+        .kulti(&["export", &stage.session, "-o", "out.md", "-f", "markdown"])
         .await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");

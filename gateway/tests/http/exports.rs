@@ -1,5 +1,8 @@
 //! Sessions taken away as files: each is compared with the rows that it is made of.
 
+use chrono::{DateTime, Utc};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::Field;
 use reqwest::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -67,6 +70,9 @@ async fn an_export_says_what_it_is_and_how_it_may_be_called() {
     for (format, content_type, name) in [
         ("", "application/x-ndjson", "s.ndjson"),
         ("format=ndjson", "application/x-ndjson", "s.ndjson"),
+        ("format=asciicast", "application/x-asciicast", "s.cast"),
+        ("format=markdown", "text/markdown; charset=utf-8", "s.md"),
+        ("format=parquet", "application/vnd.apache.parquet", "s.parquet"),
     ] {
         let answer = send(gateway.get(&format!("/v1/sessions/s/export?{format}"))).await;
         assert_eq!(answer.headers()[CONTENT_TYPE], content_type);
@@ -142,7 +148,7 @@ async fn an_export_that_cannot_go_on_is_cut_off_and_never_looks_complete() {
         .execute(&gateway.database.pool)
         .await
         .expect("a hole");
-    for format in ["ndjson"] {
+    for format in ["ndjson", "asciicast", "markdown", "parquet"] {
         let answer = send(gateway.get(&format!("/v1/sessions/s/export?format={format}"))).await;
         if answer.status() == 200 {
             assert!(answer.bytes().await.is_err(), "{format}");
@@ -151,4 +157,151 @@ async fn an_export_that_cannot_go_on_is_cut_off_and_never_looks_complete() {
             assert_eq!(problem(answer).await, (503, "busy".to_owned()));
         }
     }
+}
+
+#[derive(sqlx::FromRow)]
+struct TableRow {
+    position: i64,
+    event_id: Uuid,
+    clock: DateTime<Utc>,
+    data: String,
+    seq: Option<i64>,
+    cause: Option<Uuid>,
+    raw: Option<String>,
+}
+
+#[tokio::test]
+async fn parquet_has_a_row_for_each_event_as_the_table_has_it() {
+    let gateway = with_events(2500).await;
+    let cause = Uuid::now_v7();
+    sqlx::query(
+        "update events set cause = $1, producer = 'p', generation = 1, seq = position, raw = 'a line',
+            attributes = '{\"a\": \"b\"}', data = json_build_object('content', repeat('é', 20000))
+         where session_id = 's' and position % 2 = 0",
+    )
+    .bind(cause)
+    .execute(&gateway.database.pool)
+    .await
+    .expect("changed rows");
+    let answer = send(gateway.get("/v1/sessions/s/export?format=parquet")).await;
+    let file = SerializedFileReader::new(answer.bytes().await.expect("a whole file")).expect("Parquet");
+    assert!(
+        file.num_row_groups() > 2,
+        "written in groups: {}",
+        file.num_row_groups()
+    );
+    let rows: Vec<Value> = file
+        .get_row_iter(None)
+        .expect("rows")
+        .map(|row| {
+            let row = row.expect("a row");
+            let value = |field: &Field| match field {
+                Field::Null => Value::Null,
+                Field::Str(text) => json!(text),
+                Field::Long(number) | Field::TimestampMicros(number) => json!(number),
+                other => panic!("no such field: {other:?}"),
+            };
+            row.get_column_iter()
+                .map(|(name, field)| (name.clone(), value(field)))
+                .collect()
+        })
+        .collect();
+    let expected: Vec<TableRow> = sqlx::query_as(
+        "select position, event_id, clock, data::text as data, seq, cause, raw from events where session_id = 's'
+             order by position",
+    )
+    .fetch_all(&gateway.database.pool)
+    .await
+    .expect("rows");
+    assert_eq!(rows.len(), expected.len());
+    for (row, table) in rows.iter().zip(expected) {
+        assert_eq!(
+            (&row["session_id"], &row["position"], &row["event_id"]),
+            (&json!("s"), &json!(table.position), &json!(table.event_id))
+        );
+        assert_eq!(
+            (&row["agent_id"], &row["kind"]),
+            (&json!("nex"), &json!("thought"))
+        );
+        assert_eq!(row["clock"], table.clock.timestamp_micros());
+        let same = |text: &Value| serde_json::from_str::<Value>(text.as_str().unwrap_or_default()).ok();
+        assert_eq!(same(&row["data"]), serde_json::from_str(&table.data).ok());
+        assert_eq!(
+            (&row["seq"], &row["cause"], &row["raw"]),
+            (&json!(table.seq), &json!(table.cause), &json!(table.raw))
+        );
+        let attributes = if table.seq.is_some() {
+            json!("{\"a\":\"b\"}")
+        } else {
+            Value::Null
+        };
+        assert_eq!(row["attributes"], attributes);
+    }
+    let empty = send(gateway.get("/v1/sessions/s/export?format=parquet&from=9&to=8")).await;
+    let empty = SerializedFileReader::new(empty.bytes().await.expect("a file")).expect("Parquet");
+    assert_eq!(empty.metadata().file_metadata().num_rows(), 0);
+}
+
+#[tokio::test]
+async fn a_transcript_folds_deltas_and_output_and_keeps_what_is_said_in_its_place() {
+    let gateway = gateway().await;
+    gateway.insert_session("s", None).await;
+    sqlx::query("update sessions set title = 'Count *stars*', agent_name = 'Galileo' where id = 's'")
+        .execute(&gateway.database.pool)
+        .await
+        .expect("a title");
+    let events = [
+        ("session.started", json!({"title": "Count *stars*"})),
+        (
+            "message.delta",
+            json!({"message": "m", "index": 0, "text": "I will "}),
+        ),
+        (
+            "message.delta",
+            json!({"message": "m", "index": 1, "text": "count"}),
+        ),
+        ("terminal.command", json!({"command": "count --all"})),
+        ("terminal.output", json!({"text": "\u{1b}[32mone\u{1b}[0m\r\ntw"})),
+        ("terminal.output", json!({"base64": "b1wKYGBgCg=="})),
+        (
+            "message.completed",
+            json!({"message": "m", "role": "assistant", "content": "I will count.\n\n```\nfor star"}),
+        ),
+        (
+            "message.delta",
+            json!({"message": "n", "index": 0, "text": "never ended"}),
+        ),
+        (
+            "code.changed",
+            json!({"path": "a`b.rs", "action": "edit", "patch": "@@ -1 +1 @@\n-```\n+````\n"}),
+        ),
+        (
+            "thought",
+            json!({"content": "<script>alert(1)</script>", "type": "decision"}),
+        ),
+        ("marker", json!({"label": "# half *way*"})),
+    ];
+    for (index, (kind, data)) in events.into_iter().enumerate() {
+        gateway.insert_event("s", index as i64 + 1, kind, data).await;
+    }
+    let text = export(&gateway, "format=markdown").await;
+    assert!(
+        text.starts_with("# Count \\*stars\\*\n\n- Agent: Galileo\n"),
+        "{text}"
+    );
+    for part in [
+        "· command\n\n```console\n$ count --all\n```\n",
+        "· output\n\n````text\none\ntwo\\\n```\n````\n",
+        "· assistant\n\n> I will count.\n>\n> ```\n> for star\n",
+        "· edit ``a`b.rs``\n\n`````diff\n@@ -1 +1 @@\n-```\n+````\n`````\n",
+        "· thought: decision\n\n> &lt;script>alert(1)&lt;/script>\n",
+        "· ⚑ \\# half \\*way\\*\n",
+        "· assistant \\(unfinished\\)\n\n> never ended\n",
+    ] {
+        assert!(
+            text.contains(&part.replace("\\(", "(").replace("\\)", ")")),
+            "{part}\n--- is not in\n{text}"
+        );
+    }
+    assert_eq!(text.matches("I will count").count(), 1, "{text}");
 }

@@ -3,6 +3,7 @@
 //! No replay runs beside it: rows that reads need are written by `harness`, so that a test says what it stands on.
 
 mod access;
+mod asciicast;
 mod bad_input;
 mod exports;
 mod harness;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::event::FoldEvent;
 use super::feed::{TerminalChange, TerminalFeed};
 use super::fields::Fields;
+use super::recording::TerminalRecording;
 use super::screen::{CursorPlace, Screen, StyledLine};
 use super::window::{Window, beginning, json_length};
 
@@ -16,9 +17,9 @@ const TERMINALS: usize = 4;
 /// Bytes of a terminal's lines above the screen.
 const SCROLLBACK_BYTES: usize = 16_000;
 /// Size until something says another one.
-const COLS: usize = 80;
-const ROWS: usize = 24;
-const NAME_BYTES: usize = 200;
+pub(super) const COLS: usize = 80;
+pub(super) const ROWS: usize = 24;
+pub(super) const NAME_BYTES: usize = 200;
 const COMMAND_BYTES: usize = 2_000;
 
 /// All terminals, the least lately used first.
@@ -133,6 +134,21 @@ impl Terminals {
         self.terminals.iter().map(|terminal| terminal.about.name.as_str())
     }
 
+    /// A terminal from here on.
+    pub(super) fn recording(&self, name: &str) -> TerminalRecording {
+        let mut recording = TerminalRecording::new(name);
+        let known = self
+            .terminals
+            .iter()
+            .find(|terminal| terminal.about.name == recording.name);
+        if let Some(terminal) = known {
+            (recording.cols, recording.rows) = terminal.emulator.size();
+            recording.screen = terminal.emulator.dump();
+            recording.feed = terminal.about.feed.clone();
+        }
+        recording
+    }
+
     /// All terminals in at most `bytes` of JSON: the one used last as it is if it fits, the others with what is left.
     pub(super) fn store(&self, bytes: usize) -> Vec<StoredTerminal> {
         let mut left = bytes;
@@ -240,6 +256,12 @@ impl Terminal {
             beginning(&text, bytes.saturating_sub(place.len() + 8))
         )
     }
+}
+
+pub(super) fn blank_of_size(cols: usize, rows: usize) -> String {
+    let mut terminal = Terminal::new(About::default(), COLS, ROWS);
+    terminal.emulator.resize(cols.max(1), rows.max(1));
+    terminal.emulator.dump()
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
