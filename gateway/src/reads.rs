@@ -10,6 +10,7 @@ pub(crate) mod clips;
 pub(crate) mod cost;
 pub(crate) mod cursor;
 pub(crate) mod events;
+pub(crate) mod found_markers;
 pub(crate) mod markers;
 pub(crate) mod outline;
 pub(crate) mod parameters;

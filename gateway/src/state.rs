@@ -18,6 +18,7 @@ use crate::keys::Keys;
 use crate::live::{Live, LiveMetrics, LiveOptions};
 use crate::metrics::GatewayMetrics;
 use crate::quotas::Quotas;
+use crate::reads::found_markers::FoundMarkers;
 use crate::reads::outline::Outlines;
 
 /// What a gateway is made of.
@@ -68,6 +69,7 @@ pub struct Shared {
     pub(crate) owners: Owners,
     pub(crate) simple: SimpleMemory,
     pub(crate) outlines: Outlines,
+    pub(crate) found_markers: FoundMarkers,
     pub(crate) exports: Exports,
     /// One permit per connection.
     pub(crate) connections: Arc<Semaphore>,
@@ -101,6 +103,7 @@ impl AppState {
             owners: Owners::new(parts.pool.clone()),
             simple: SimpleMemory::default(),
             outlines: Outlines::default(),
+            found_markers: FoundMarkers::default(),
             exports: Exports::default(),
             connections: Arc::new(Semaphore::new(
                 parts.config.max_connections.min(Semaphore::MAX_PERMITS),

@@ -11,7 +11,8 @@ use crate::store::{answered, events_page};
 const PAGE_ROWS: i64 = 1_000;
 const PAGE_BYTES: usize = 1 << 20;
 
-/// The state after the event at this position.
+/// The state after the event at this position. Folds the rows from the session's start, so it costs what the session is
+/// long; whoever has a keyframe nearer puts it in here.
 pub(crate) async fn keyframe_at(
     state: &AppState,
     session: &SessionId,

@@ -37,6 +37,13 @@ pub(crate) struct MarkerView {
     pub(crate) level: Option<serde_json::Value>,
 }
 
+impl MarkerView {
+    /// Tells it from the others at its position: the fold may set several at one event.
+    fn key(&self) -> String {
+        format!("{} {}", self.id, self.origin)
+    }
+}
+
 /// A page of markers.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct MarkersPage {
@@ -66,15 +73,15 @@ pub(crate) async fn list_markers(
     let cursor = parameters.text("cursor").map(read_place).transpose()?;
     let limit = parameters.limit()? as usize;
     let mut items = markers_of(&state, &session).await?;
-    if let Some((position, id)) = &cursor {
-        items.retain(|marker| (marker.position, marker.id.as_str()) > (*position, id.as_str()));
+    if let Some((position, key)) = &cursor {
+        items.retain(|marker| (marker.position, marker.key().as_str()) > (*position, key.as_str()));
     }
     let has_more = items.len() > limit;
     items.truncate(limit);
     let next = items
         .last()
         .filter(|_| has_more)
-        .map(|last| write_place(last.position, &last.id));
+        .map(|last| write_place(last.position, &last.key()));
     Ok(JsonBody(MarkersPage { items, next }))
 }
 
@@ -123,7 +130,20 @@ pub(crate) async fn markers_of(state: &AppState, session: &SessionId) -> Result<
             }
         })
         .collect();
-    markers.sort_by(|a, b| (a.position, &a.id).cmp(&(b.position, &b.id)));
+    let last = answered(store::last_position(&state.pool, session))
+        .await?
+        .unwrap_or(0);
+    let found = state.found_markers.up_to(state, session, last).await?;
+    markers.extend(found.into_iter().map(|marker| MarkerView {
+        id: marker.event.clone(),
+        event: marker.event,
+        position: marker.position,
+        time: marker.time,
+        label: marker.label,
+        origin: marker.origin,
+        level: None,
+    }));
+    markers.sort_by_cached_key(|marker| (marker.position, marker.key()));
     Ok(markers)
 }
 

@@ -238,7 +238,10 @@ async fn an_outline_counts_every_event_once_and_goes_on_with_the_session() {
         outline["totals"],
         json!({"chat": 1, "errors": 4, "other": 1, "terminal": 16})
     );
-    assert_eq!(outline["chapters"][0]["label"], "again");
+    let chapters = outline["chapters"].as_array().expect("chapters").iter();
+    let origins: Vec<&Value> = chapters.map(|chapter| &chapter["origin"]).collect();
+    // A viewer's chat does not move the session's clock: it is the marker that ends the silence.
+    assert_eq!(origins, ["first_error", "agent", "idle"]);
     assert_eq!(
         outline["groups"]["chat"].as_array().map(Vec::len),
         outline["events"].as_array().map(Vec::len)
@@ -299,4 +302,52 @@ async fn chat_as_of_a_moment_is_what_was_said_by_then_and_what_was_said_about_it
     );
     let answer = send(gateway.get("/v1/sessions/s/chat?at=soon")).await;
     assert_eq!(problem(answer).await, (400, "invalid_parameter".to_owned()));
+}
+
+#[tokio::test]
+async fn what_the_fold_found_stands_among_the_markers_however_long_ago() {
+    let gateway = gateway().await;
+    gateway.insert_session("s", None).await;
+    let origins = async |from: usize| -> Vec<String> {
+        let mut origins = Vec::new();
+        let mut path = "/v1/sessions/s/markers?limit=7".to_owned();
+        loop {
+            let page = get(&gateway, &path).await;
+            let items = page["items"].as_array().expect("items").iter();
+            origins.extend(items.map(|item| item["origin"].as_str().unwrap_or("").to_owned()));
+            let Some(next) = page["next"].as_str() else { break };
+            path = format!("/v1/sessions/s/markers?limit=7&cursor={next}");
+        }
+        origins.split_off(from)
+    };
+    // An error after ten minutes of silence: two markers at one event.
+    event(&gateway, 1, 0.0, "thought", json!({"content": "x"})).await;
+    event(&gateway, 2, 600.0, "error", json!({"message": "boom"})).await;
+    event(&gateway, 3, 601.0, "marker", json!({"label": "by the agent"})).await;
+    assert_eq!(origins(0).await, ["first_error", "idle", "agent"]);
+    // More than a state holds.
+    for round in 0..80 {
+        for (half, line) in [
+            (0, "test result: FAILED. 1 passed; 1 failed"),
+            (1, "test result: ok. 2 passed; 0 failed"),
+        ] {
+            let position = 4 + round * 2 + half;
+            let data = json!({"text": format!("{line}\n")});
+            event(
+                &gateway,
+                position,
+                602.0 + position as f64,
+                "terminal.output",
+                data,
+            )
+            .await;
+        }
+        if round == 40 {
+            assert_eq!(origins(3).await, ["tests_failed", "tests_passed"].repeat(41));
+        }
+    }
+    assert_eq!(origins(3).await, ["tests_failed", "tests_passed"].repeat(80));
+    let chapters = get(&gateway, "/v1/sessions/s/outline").await["chapters"].clone();
+    assert_eq!(chapters.as_array().map(Vec::len), Some(163));
+    assert_eq!(chapters[0]["label"], "first error: boom");
 }
