@@ -78,11 +78,12 @@ impl Shadow {
         live: LivePosition,
         noted: &mut impl FnMut(i64, i64),
     ) -> anyhow::Result<()> {
-        let (low, high) = watermarks(&self.context.kafka, &self.topic, partition).await?;
-        let mut next_offset = self.next_offset(partition, live.epoch).await?.max(low);
+        let mut next_offset = self.next_offset(partition, live.epoch).await?;
         if next_offset >= live.next_offset {
             return Ok(());
         }
+        let (low, high) = watermarks(&self.context.kafka, &self.topic, partition).await?;
+        next_offset = next_offset.max(low);
         anyhow::ensure!(
             live.next_offset <= high,
             "the log ends before replay's offset: it was cut (`kulti topics new-epoch`)"
