@@ -13,6 +13,7 @@ mod operate;
 mod outages;
 mod pages;
 mod producer;
+mod rebuild;
 mod seam;
 mod slow_viewers;
 mod truncation;
