@@ -1,12 +1,11 @@
 //! The read models as the gateway asks them: all SQL on the schema `public`. It never writes there; the
 //! consumers do. What lives in the schema `control` is in control.rs.
 
-mod events;
 mod moments;
 mod outline;
 mod sessions;
 
-pub use events::{EventsPage, EventsQuery, events_page, events_page_on};
+pub use kulti_consumers::event_rows::{EventsPage, EventsQuery, events_page, events_page_on};
 pub(crate) use moments::{
     FoundEvent, event_at, find_event, last_position, places_of, position_at_clock, position_since_start,
     positions_of,

@@ -13,4 +13,4 @@ pub use clock::session_clock;
 #[cfg(feature = "log")]
 pub use sequencer::{Decision, SEQUENCER_IDS, Sequencer};
 pub use usage::{Amounts, Usage};
-pub use workspace::{FoldEvent, Keyframe, Workspace};
+pub use workspace::{FOLD, FoldEvent, Keyframe, Workspace};

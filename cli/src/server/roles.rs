@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use kulti_consumers::life::{LifeContext, LifeMetrics};
 use kulti_consumers::replay::{ReplayContext, ReplayMetrics};
+use kulti_consumers::segments::{SealerContext, SealerMetrics};
 use kulti_gateway::{AppParts, AppState};
 use kulti_pipeline::{RunnerContext, RunnerOptions};
 use tokio::net::TcpListener;
@@ -17,6 +18,7 @@ const GATEWAY_BUDGET: Duration = Duration::from_secs(9);
 /// Beyond what a partition may take to finish what it has begun.
 const DRAIN_SLACK: Duration = Duration::from_secs(3);
 const LIFE_BUDGET: Duration = Duration::from_secs(3);
+const SEALER_BUDGET: Duration = Duration::from_secs(3);
 const LIVE_BUDGET: Duration = Duration::from_secs(3);
 
 /// A consumer by name.
@@ -50,7 +52,10 @@ pub(crate) fn spawn_gateway(process: &Process, listener: TcpListener) -> anyhow:
 /// One consumer.
 pub(crate) fn spawn_consumer(process: &Process, role: Role) -> anyhow::Result<()> {
     match role {
-        Role::Replay => spawn_replay(process),
+        Role::Replay => {
+            spawn_replay(process)?;
+            spawn_sealer(process)
+        }
     }
 }
 
@@ -72,6 +77,18 @@ fn spawn_replay(process: &Process) -> anyhow::Result<()> {
         budget,
         kulti_consumers::replay::run(ReplayContext { runner, metrics }),
     );
+    Ok(())
+}
+
+fn spawn_sealer(process: &Process) -> anyhow::Result<()> {
+    let context = SealerContext {
+        pool: process.pool()?,
+        metrics: SealerMetrics::register(&process.registry).context("cannot set up the sealer's metrics")?,
+        stopping: process.lifecycle.stopping(),
+    };
+    process
+        .lifecycle
+        .spawn("segments", SEALER_BUDGET, kulti_consumers::segments::run(context));
     Ok(())
 }
 

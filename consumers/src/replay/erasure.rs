@@ -30,6 +30,8 @@ pub(super) async fn apply(
     for statement in [
         "delete from events where session_id = $1",
         "delete from sessions where id = $1",
+        "delete from segments where session_id = $1",
+        "delete from file_contents where session_id = $1",
         "delete from awaited_redactions where session_id = $1",
     ] {
         sqlx::query(statement)

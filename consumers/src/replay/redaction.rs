@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::partition::SessionState;
 use super::sessions::SessionChange;
 use super::store;
+use crate::segments;
 
 /// The kinds whose data counts for a session's row.
 const FEED_SESSION: [&str; 5] = [
@@ -47,6 +48,9 @@ pub(super) async fn apply(
         let id = store::event_id(id)?;
         feeds |= FEED_SESSION.contains(&kind.as_str());
         masked.push(position, &kind, data, &missing.remove(id))?;
+    }
+    if let Some(first) = masked.position.iter().min() {
+        segments::unseal(connection, session, *first).await?;
     }
     masked.write(connection, session).await?;
     if !missing.is_empty() {

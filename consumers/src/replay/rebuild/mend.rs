@@ -7,6 +7,7 @@ use super::LivePosition;
 use super::shadow::Shadow;
 use crate::replay::partition::SessionState;
 use crate::replay::redaction;
+use crate::segments;
 
 /// What became of a session.
 pub(super) enum Mended {
@@ -161,6 +162,8 @@ impl Rows<'_> {
             .await?;
         for statement in [
             "delete from public.sessions where id = $1".to_owned(),
+            "delete from public.segments where session_id = $1".to_owned(),
+            "delete from public.file_contents where session_id = $1".to_owned(),
             "delete from public.awaited_redactions where session_id = $1".to_owned(),
             format!(
                 "insert into public.erased_sessions select * from {schema}.erased_sessions where session_id = $1
@@ -203,6 +206,9 @@ impl Rows<'_> {
         .await?;
         let session = SessionId::parse(self.session)?;
         redaction::fold_session_row(self.connection, &session, &mut SessionState::default()).await?;
+        if removed.max(added) > 0 {
+            segments::unseal(self.connection, &session, 1).await?;
+        }
         let is_other_row = row_before != self.session_row().await?;
         Ok(removed.max(added).max(u64::from(is_other_row)))
     }

@@ -1,4 +1,4 @@
-//! Pages of a session's events by position, bounded in rows and bytes.
+//! Pages of a session's events by position, bounded in rows and bytes: the one place that reads rows of `events` as events.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};

@@ -1,0 +1,294 @@
+//! The SQL of `segments` and `file_contents`.
+
+use kulti_schemas::SessionId;
+use kulti_session::FOLD;
+use sqlx::{PgConnection, PgPool};
+
+use super::builder::{PackedFile, PackedSegment};
+use super::{SegmentError, unpack_text};
+
+/// A row of `segments`, packed.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct StoredSegment {
+    /// Its first event's; its keyframe is the state before.
+    pub first_position: i64,
+    /// Its last event's; `None` while it is open.
+    pub last_position: Option<i64>,
+    /// zstd of the keyframe's line and the events' lines.
+    pub content: Vec<u8>,
+    /// Of the content, unpacked.
+    pub bytes: i64,
+    /// Of the content, unpacked.
+    pub sha256: Vec<u8>,
+}
+
+/// The segment that a position lies in, if there is one made by this build's fold.
+///
+/// # Errors
+/// If Postgres cannot be used.
+pub async fn segment_at(
+    connection: &mut PgConnection,
+    session: &SessionId,
+    position: i64,
+) -> sqlx::Result<Option<StoredSegment>> {
+    sqlx::query_as(
+        "select first_position, last_position, content, bytes, sha256 from segments
+         where session_id = $1 and first_position <= $2 and fold = $3
+         order by first_position desc limit 1",
+    )
+    .bind(session.as_str())
+    .bind(position)
+    .bind(FOLD as i32)
+    .fetch_optional(connection)
+    .await
+}
+
+/// The closed segment with this hash.
+///
+/// # Errors
+/// If Postgres cannot be used.
+pub async fn segment_of_hash(
+    pool: &PgPool,
+    session: &SessionId,
+    sha256: &[u8],
+) -> sqlx::Result<Option<StoredSegment>> {
+    sqlx::query_as(
+        "select first_position, last_position, content, bytes, sha256 from segments
+         where session_id = $1 and sha256 = $2 and last_position is not null limit 1",
+    )
+    .bind(session.as_str())
+    .bind(sha256)
+    .fetch_optional(pool)
+    .await
+}
+
+/// The closed segments above a position, in order, without their content.
+///
+/// # Errors
+/// If Postgres cannot be used.
+pub async fn segments_of(
+    pool: &PgPool,
+    session: &SessionId,
+    after: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<StoredSegment>> {
+    sqlx::query_as(
+        "select first_position, last_position, ''::bytea as content, bytes, sha256 from segments
+         where session_id = $1 and first_position > $2 and fold = $3 and last_position is not null
+         order by first_position limit $4",
+    )
+    .bind(session.as_str())
+    .bind(after)
+    .bind(FOLD as i32)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+}
+
+/// The content of a file that a keyframe names.
+///
+/// # Errors
+/// If Postgres cannot be used, or what it has cannot be unpacked.
+pub async fn file_content(
+    connection: &mut PgConnection,
+    session: &SessionId,
+    sha256: &str,
+) -> sqlx::Result<Option<String>> {
+    let packed: Option<Vec<u8>> = sqlx::query_scalar(
+        "select content from file_contents where session_id = $1 and sha256 = decode($2, 'hex')",
+    )
+    .bind(session.as_str())
+    .bind(sha256)
+    .fetch_optional(connection)
+    .await?;
+    let unpacked = packed.as_deref().map(unpack_text).transpose();
+    unpacked.map_err(|error: SegmentError| sqlx::Error::Decode(error.into()))
+}
+
+/// What the sealer has to know of a session.
+pub(super) struct SessionHead {
+    pub(super) position: i64,
+    pub(super) fold_version: i64,
+    /// The open segment of this build's fold.
+    pub(super) open: Option<StoredSegment>,
+    /// There are segments of another fold.
+    pub(super) is_outdated: bool,
+}
+
+/// Takes the session for this transaction; `None` if another sealer has it, or there is no such session.
+pub(super) async fn take_session(
+    connection: &mut PgConnection,
+    session: &str,
+) -> sqlx::Result<Option<SessionHead>> {
+    let is_free: bool =
+        sqlx::query_scalar("select pg_try_advisory_xact_lock(hashtextextended('kulti.segments.' || $1, 0))")
+            .bind(session)
+            .fetch_one(&mut *connection)
+            .await?;
+    if !is_free {
+        return Ok(None);
+    }
+    let head: Option<(i64, i64, bool)> = sqlx::query_as(
+        "select position, fold_version,
+             exists (select from segments where session_id = id and fold <> $2)
+         from sessions where id = $1",
+    )
+    .bind(session)
+    .bind(FOLD as i32)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some((position, fold_version, is_outdated)) = head else {
+        return Ok(None);
+    };
+    let open = sqlx::query_as(
+        "select first_position, last_position, content, bytes, sha256 from segments
+         where session_id = $1 and last_position is null and fold = $2",
+    )
+    .bind(session)
+    .bind(FOLD as i32)
+    .fetch_optional(connection)
+    .await?;
+    Ok(Some(SessionHead {
+        position,
+        fold_version,
+        open,
+        is_outdated,
+    }))
+}
+
+/// Says when to look again; false if the rows that were folded have changed, or the session is gone. Holds the
+/// session's row from here on, so that neither happens before the transaction ends.
+pub(super) async fn look_again_at(
+    connection: &mut PgConnection,
+    session: &str,
+    fold_version: i64,
+    seal_at: i64,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query("update sessions set seal_at = $3 where id = $1 and fold_version = $2")
+        .bind(session)
+        .bind(fold_version)
+        .bind(seal_at)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Removes everything that was folded from a session.
+pub(super) async fn forget(connection: &mut PgConnection, session: &str) -> sqlx::Result<()> {
+    for statement in [
+        "delete from segments where session_id = $1",
+        "delete from file_contents where session_id = $1",
+    ] {
+        sqlx::query(statement)
+            .bind(session)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Writes segments, the first of which may take the open one's place, and contents of files.
+pub(super) async fn write(
+    connection: &mut PgConnection,
+    session: &str,
+    segments: &[PackedSegment],
+    files: &[PackedFile],
+) -> sqlx::Result<()> {
+    sqlx::query("delete from segments where session_id = $1 and last_position is null")
+        .bind(session)
+        .execute(&mut *connection)
+        .await?;
+    for segment in segments {
+        insert(connection, session, FOLD as i32, segment).await?;
+    }
+    for file in files {
+        sqlx::query(
+            "insert into file_contents (session_id, sha256, first_position, content, bytes)
+             values ($1, $2, $3, $4, $5) on conflict (session_id, sha256) do nothing",
+        )
+        .bind(session)
+        .bind(file.sha256.as_slice())
+        .bind(file.first_position)
+        .bind(&file.content)
+        .bind(file.bytes as i64)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Sessions that have come to where the sealer looks again.
+pub(super) async fn sessions_to_seal(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar("select id from sessions where position >= seal_at order by id limit $1")
+        .bind(limit)
+        .fetch_all(pool)
+        .await
+}
+
+/// Has sessions looked at whose segments were made by another fold.
+pub(super) async fn find_outdated(pool: &PgPool) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "update sessions set seal_at = 0
+         where seal_at > 0 and id in (select distinct session_id from segments where fold <> $1)",
+    )
+    .bind(FOLD as i32)
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// See `segments::unseal`. The session's row comes first, as in `look_again_at`: two that lock in one order never
+/// wait for each other.
+pub(super) async fn unseal(
+    connection: &mut PgConnection,
+    session: &SessionId,
+    from_position: i64,
+) -> sqlx::Result<()> {
+    sqlx::query("update sessions set seal_at = 0, fold_version = fold_version + 1 where id = $1")
+        .bind(session.as_str())
+        .execute(&mut *connection)
+        .await?;
+    let mut removed: Vec<(i64, i32, Vec<u8>)> = sqlx::query_as(
+        "delete from segments where session_id = $1 and coalesce(last_position, $2) >= $2
+         returning first_position, fold, content",
+    )
+    .bind(session.as_str())
+    .bind(from_position)
+    .fetch_all(&mut *connection)
+    .await?;
+    sqlx::query("delete from file_contents where session_id = $1 and first_position > $2")
+        .bind(session.as_str())
+        .bind(from_position)
+        .execute(&mut *connection)
+        .await?;
+    removed.sort_unstable_by_key(|(first_position, ..)| *first_position);
+    // The state before the first of them still holds: it is the open one now.
+    let Some((first_position, fold, content)) = removed.into_iter().next() else {
+        return Ok(());
+    };
+    let open =
+        PackedSegment::open(first_position, &content).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    insert(connection, session.as_str(), fold, &open).await
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    session: &str,
+    fold: i32,
+    segment: &PackedSegment,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into segments (session_id, first_position, last_position, fold, content, bytes, sha256)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(session)
+    .bind(segment.first_position)
+    .bind(segment.last_position)
+    .bind(fold)
+    .bind(&segment.content)
+    .bind(segment.bytes as i64)
+    .bind(segment.sha256.as_slice())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
