@@ -166,29 +166,41 @@ async fn a_seek_overtakes_what_was_read_before_it() {
     assert_eq!(of(1), [6, 7, 8, 9]);
 }
 
+/// When the new log gets its records.
+#[derive(PartialEq)]
+enum Filled {
+    BeforeTheReaderLooksAgain,
+    AfterItWasTold,
+}
+
 /// The reader may come back while the new log is still empty, or when it already has records at the old position.
-/// Only the second is dangerous: librdkafka reads on there without a word.
-async fn a_topic_made_anew_is_told(error_backoff_ms: &str) -> String {
-    let mut topics = TestTopics::create(2).await;
+/// Only the second is dangerous: librdkafka reads on there without a word. In the first it also tells an error of its
+/// own, early or late.
+async fn a_topic_made_anew_is_told(error_backoff_ms: &str, filled: Filled) -> String {
+    const PARTITIONS: i32 = 8;
+    let mut topics = TestTopics::create(PARTITIONS).await;
     topics.config.properties = vec![("fetch.error.backoff.ms".to_owned(), error_backoff_ms.to_owned())];
     let name = topics.session_events();
-    let (first, second) = (key_of_partition(0, 2), key_of_partition(1, 2));
+    let keys: Vec<String> = (0..PARTITIONS)
+        .map(|partition| key_of_partition(partition, PARTITIONS))
+        .collect();
     let producer = topics.producer();
-    let old = numbered(&first, 10)
-        .into_iter()
-        .chain(numbered(&second, 10))
-        .collect();
-    assert_eq!(producer.send(&name, old).await, vec![Ok(()); 20]);
-    let mut reader = LogReader::start(&topics.config, &name, &[(0, 0), (1, 0)], 64).expect("a reader");
-    read(&mut reader, 20).await;
+    let old: Vec<OutRecord> = keys.iter().flat_map(|key| numbered(key, 10)).collect();
+    assert_eq!(producer.send(&name, old).await, vec![Ok(()); 80]);
+    let mut reader =
+        LogReader::start(&topics.config, &name, &all_from_start(PARTITIONS), 64).expect("a reader");
+    read(&mut reader, 80).await;
     topics.recreate().await;
-    let new = (0..50)
-        .flat_map(|_| [record(&first, "new"), record(&second, "new")])
-        .collect();
-    assert_eq!(producer.send(&name, new).await, vec![Ok(()); 100]);
+    let new = || {
+        let of_all = (0..50).flat_map(|_| keys.iter().map(|key| record(key, "new")));
+        of_all.collect::<Vec<OutRecord>>()
+    };
+    if filled == Filled::BeforeTheReaderLooksAgain {
+        assert_eq!(producer.send(&name, new()).await, vec![Ok(()); 400]);
+    }
     let mut told = Vec::new();
     let mut first_detail = None;
-    while told.len() < 2 {
+    while told.len() < keys.len() {
         match next(&mut reader).await {
             LogReaderEvent::PartitionError {
                 partition,
@@ -210,28 +222,36 @@ async fn a_topic_made_anew_is_told(error_backoff_ms: &str) -> String {
         }
     }
     told.sort();
-    assert_eq!(told, [0, 1]);
-    reader.seek(0, 0);
-    let records = read(&mut reader, 50).await;
-    assert!(
-        records
-            .iter()
-            .all(|record| record.partition == 0 && text(record) == "new")
-    );
-    reader.seek(1, 0);
-    read(&mut reader, 50).await;
+    assert_eq!(told, (0..PARTITIONS).collect::<Vec<_>>(), "each is told once");
+    if filled == Filled::AfterItWasTold {
+        assert_eq!(producer.send(&name, new()).await, vec![Ok(()); 400]);
+    }
+    for partition in 0..PARTITIONS {
+        reader.seek(partition, 0);
+        let records = read(&mut reader, 50).await;
+        assert!(
+            records
+                .iter()
+                .all(|record| record.partition == partition && text(record) == "new")
+        );
+    }
     first_detail.expect("a detail")
 }
 
 #[tokio::test]
 async fn a_topic_made_anew_and_filled_is_told_before_any_of_its_records() {
-    let detail = a_topic_made_anew_is_told("2000").await;
+    let detail = a_topic_made_anew_is_told("2000", Filled::BeforeTheReaderLooksAgain).await;
     assert!(detail.contains("made anew"), "{detail}");
 }
 
 #[tokio::test]
 async fn a_topic_made_anew_and_still_empty_is_told() {
-    a_topic_made_anew_is_told("20").await;
+    a_topic_made_anew_is_told("20", Filled::AfterItWasTold).await;
+}
+
+#[tokio::test]
+async fn a_partition_is_told_as_truncated_once_and_nothing_of_it_comes_after_a_seek() {
+    a_topic_made_anew_is_told("0", Filled::AfterItWasTold).await;
 }
 
 #[tokio::test]

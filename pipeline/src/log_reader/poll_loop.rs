@@ -36,6 +36,8 @@ pub(super) struct PollLoop {
     seeks_done: u64,
     /// Partitions whose queue may hold something.
     ready: BTreeSet<i32>,
+    /// Told as truncated: nothing more of them until a seek.
+    resting: BTreeSet<i32>,
     /// Where the last batch ended, so that every partition gets its turn.
     last_served: i32,
     batch: Vec<Record>,
@@ -63,6 +65,7 @@ impl PollLoop {
             batches,
             seeks_done: 0,
             ready: BTreeSet::new(),
+            resting: BTreeSet::new(),
             last_served: -1,
             batch: Vec::new(),
             batch_bytes: 0,
@@ -146,6 +149,9 @@ impl PollLoop {
 
     /// It rests until a seek.
     fn stop_partition(&mut self, partition: i32, detail: &str) -> Result<(), Stopped> {
+        if !self.resting.insert(partition) {
+            return Ok(());
+        }
         if let Err(error) = self.unassign(partition) {
             tracing::error!(%error, partition, "log reader: a partition cannot be unassigned");
         }
@@ -177,6 +183,8 @@ impl PollLoop {
                 }
                 match queue.poll(Duration::ZERO) {
                     None => break,
+                    // What librdkafka had found before it was told to stop.
+                    Some(_) if self.resting.contains(&partition) => {}
                     Some(Ok(message)) => {
                         self.batch_bytes += message.payload_len() + message.key_len();
                         self.batch.push(copy_record(&message));
@@ -217,18 +225,18 @@ impl PollLoop {
     }
 
     fn tell_partition_error(&mut self, partition: i32, error: &KafkaError) -> Result<(), Stopped> {
-        let truncated = matches!(
-            error.rdkafka_error_code(),
-            Some(
-                RDKafkaErrorCode::AutoOffsetReset
-                    | RDKafkaErrorCode::OffsetOutOfRange
-                    | RDKafkaErrorCode::LogTruncation
-            )
-        );
+        if let Some(
+            RDKafkaErrorCode::AutoOffsetReset
+            | RDKafkaErrorCode::OffsetOutOfRange
+            | RDKafkaErrorCode::LogTruncation,
+        ) = error.rdkafka_error_code()
+        {
+            return self.stop_partition(partition, &error.to_string());
+        }
         self.tell(LogReaderEvent::PartitionError {
             partition,
             detail: error.to_string(),
-            truncated,
+            truncated: false,
         })
     }
 
@@ -249,6 +257,8 @@ impl PollLoop {
 
     fn assign_anew(&mut self, seek: Seek) -> anyhow::Result<()> {
         self.unassign(seek.partition)?;
+        self.empty_queue(seek.partition)?;
+        self.resting.remove(&seek.partition);
         self.split_queue(seek.partition)?;
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.topic, seek.partition, Offset::Offset(seek.offset))?;
@@ -266,6 +276,16 @@ impl PollLoop {
             let mut list = TopicPartitionList::new();
             list.add_partition(&self.topic, partition);
             self.consumer.incremental_unassign(&list)?;
+        }
+        Ok(())
+    }
+
+    /// librdkafka drops the records of an earlier assignment by itself, but not its errors.
+    fn empty_queue(&self, partition: i32) -> anyhow::Result<()> {
+        // The thread that answers this has stopped fetching by then, and puts no error of before into the queue.
+        self.consumer.assignment()?;
+        if let Some(queue) = self.queues.get(&partition) {
+            while queue.poll(Duration::ZERO).is_some() {}
         }
         Ok(())
     }
