@@ -55,6 +55,11 @@ impl SegmentText {
         self.0.lines().skip(1)
     }
 
+    /// All of it.
+    pub fn into_text(self) -> String {
+        self.0
+    }
+
     /// Bytes of all of it.
     pub fn bytes(&self) -> usize {
         self.0.len()

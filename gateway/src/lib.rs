@@ -25,6 +25,7 @@ mod problem;
 mod quotas;
 mod reads;
 mod registry_api;
+mod replay;
 mod router;
 mod server;
 mod state;

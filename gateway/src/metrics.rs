@@ -16,6 +16,10 @@ pub struct GatewayMetrics {
     pub(crate) connections: IntGauge,
     /// Connections that were refused because there were too many.
     pub(crate) connections_refused: IntCounter,
+    /// Segments that were read from Postgres for a state.
+    pub(crate) segments_read: IntCounter,
+    /// Events that were folded for a state, from segments and rows.
+    pub(crate) events_folded: IntCounter,
 }
 
 /// What became of an event that was sent to ingest.
@@ -93,6 +97,20 @@ impl GatewayMetrics {
                 IntCounter::new(
                     "kulti_gateway_connections_refused_total",
                     "Connections refused above the limit.",
+                )?,
+            )?,
+            segments_read: add(
+                registry,
+                IntCounter::new(
+                    "kulti_gateway_segments_read_total",
+                    "Segments that were read from Postgres for the state at a moment.",
+                )?,
+            )?,
+            events_folded: add(
+                registry,
+                IntCounter::new(
+                    "kulti_gateway_events_folded_total",
+                    "Events that were folded for the state at a moment.",
                 )?,
             )?,
         })

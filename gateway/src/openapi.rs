@@ -18,6 +18,7 @@ use crate::state::AppState;
             docs/errors.md. Lists take `limit` and `cursor`. `Authorization: Bearer` and a key where one is needed.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
+    paths(crate::replay::routes::get_file),
     tags(
         (name = "produce", description = "Events into the log"),
         (name = "simple", description = "One call for what an agent does; works at `/` as well"),

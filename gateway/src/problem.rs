@@ -83,6 +83,8 @@ codes! {
     TooManyEvents = "too_many_events", PAYLOAD_TOO_LARGE, "Too many events in one request";
     /// Nothing here that this reader may see.
     NotFound = "not_found", NOT_FOUND, "Not found";
+    /// The file is there, but what it held was never told.
+    ContentUnknown = "content_unknown", NOT_FOUND, "The content is not known";
     /// The route exists, but not with this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "The method is not allowed";
     /// The request took too long.

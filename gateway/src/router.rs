@@ -8,7 +8,7 @@ use axum::http::header::{CACHE_CONTROL, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS}
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use tower_http::cors::{Any, CorsLayer};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -20,7 +20,7 @@ use crate::openapi::{Document, openapi_router};
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 use crate::viewers::routes as viewers;
-use crate::{exports, health, ingest, keys_api, pages, reads, registry_api, watch};
+use crate::{exports, health, ingest, keys_api, pages, reads, registry_api, replay, watch};
 
 /// Until a response begins: longer than a body may take and the log may take together.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
@@ -76,6 +76,13 @@ fn public_reads() -> OpenApiRouter<AppState> {
         .routes(routes!(reads::clips::list_clips))
         .routes(routes!(reads::clips::get_clip))
         .routes(routes!(reads::outline::get_outline))
+        .routes(routes!(replay::routes::get_state))
+        .routes(routes!(replay::routes::get_screen))
+        .routes(routes!(replay::routes::list_files))
+        .routes(routes!(replay::segments::list_segments))
+        .routes(routes!(replay::segments::get_segment))
+        // The document has it by itself: its paths know no names with slashes.
+        .route("/v1/sessions/{id}/files/{*path}", get(replay::routes::get_file))
         .routes(routes!(exports::export_session))
         .routes(routes!(watch::sse::stream_session))
         .layer(open_to_pages())

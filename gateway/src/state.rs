@@ -20,6 +20,7 @@ use crate::metrics::GatewayMetrics;
 use crate::quotas::Quotas;
 use crate::reads::found_markers::FoundMarkers;
 use crate::reads::outline::Outlines;
+use crate::replay::Replays;
 
 /// What a gateway is made of.
 pub struct AppParts {
@@ -71,6 +72,7 @@ pub struct Shared {
     pub(crate) outlines: Outlines,
     pub(crate) found_markers: FoundMarkers,
     pub(crate) exports: Exports,
+    pub(crate) replays: Replays,
     /// One permit per connection.
     pub(crate) connections: Arc<Semaphore>,
 }
@@ -105,6 +107,7 @@ impl AppState {
             outlines: Outlines::default(),
             found_markers: FoundMarkers::default(),
             exports: Exports::default(),
+            replays: Replays::default(),
             connections: Arc::new(Semaphore::new(
                 parts.config.max_connections.min(Semaphore::MAX_PERMITS),
             )),

@@ -13,7 +13,7 @@ pub(crate) use moments::{
 pub(crate) use outline::{OutlineRow, SessionSpan, outline_page, session_span};
 pub use sessions::{SessionAccess, SessionRow, session_access};
 pub(crate) use sessions::{SessionsCursor, SessionsQuery, session_row, session_usage, sessions_page};
-pub(crate) use sessions::{has_erased, has_event};
+pub(crate) use sessions::{access_of_segment, fold_version, has_erased, has_event};
 
 use std::time::Duration;
 

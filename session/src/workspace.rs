@@ -226,6 +226,12 @@ impl Workspace {
         self.files.list().iter()
     }
 
+    /// How many files were changed so long ago that they are not listed.
+    pub fn forgotten_files(&self) -> u64 {
+        let list = self.files.list();
+        list.total() - list.iter().len() as u64
+    }
+
     /// A file's content, if it is at hand. For what is not, whoever stored the keyframe has it by the file's hash.
     pub fn content(&self, hash: &str) -> Option<&Arc<str>> {
         self.files.content(hash)

@@ -14,12 +14,10 @@ use tokio::sync::Mutex;
 use super::as_of::keyframe_at;
 use crate::problem::Problem;
 use crate::state::AppState;
+use crate::store::{self, answered};
 
 /// Of one session; earlier ones are not listed.
 const MOST: usize = 300;
-/// Events that are folded for one answer. As long as states are folded from a session's start (`as_of`), a longer session
-/// shows what people set alone: a list of markers must not cost a minute.
-const MOST_EVENTS: i64 = 50_000;
 /// States that are looked at for one answer.
 const MOST_STATES: usize = 20;
 const SESSIONS: u64 = 500;
@@ -27,7 +25,8 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 /// What was found in sessions that were looked at.
 pub(crate) struct FoundMarkers {
-    sessions: Cache<SessionId, Arc<Mutex<Found>>>,
+    /// By the session and how often its rows have changed: a label may be of a text that was redacted.
+    sessions: Cache<(SessionId, i64), Arc<Mutex<Found>>>,
 }
 
 #[derive(Default)]
@@ -53,12 +52,11 @@ impl FoundMarkers {
         session: &SessionId,
         position: i64,
     ) -> Result<Vec<Marker>, Problem> {
-        let found = self
-            .sessions
-            .get_with_by_ref(session, async { Arc::default() })
-            .await;
+        let fold_version = answered(store::fold_version(&state.pool, session)).await?;
+        let key = (session.clone(), fold_version.ok_or_else(Problem::not_found)?);
+        let found = self.sessions.get_with(key, async { Arc::default() }).await;
         let mut found = found.lock().await;
-        if found.position < position && position <= MOST_EVENTS {
+        if found.position < position {
             let mut newer = newer_markers(state, session, (found.position, position)).await?;
             found.markers.append(&mut newer);
             let too_many = found.markers.len().saturating_sub(MOST);

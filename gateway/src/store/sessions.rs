@@ -107,6 +107,32 @@ pub async fn session_access(
     .await
 }
 
+/// How often rows of this session have changed: what was folded from them before is void.
+pub(crate) async fn fold_version(pool: &PgPool, session: &SessionId) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar("select fold_version from sessions where id = $1")
+        .bind(session.as_str())
+        .fetch_optional(pool)
+        .await
+}
+
+/// What decides who may see a closed segment's session; `None` if there is no such segment.
+pub(crate) async fn access_of_segment(
+    pool: &PgPool,
+    session: &SessionId,
+    sha256: &[u8],
+) -> Result<Option<SessionAccess>, sqlx::Error> {
+    sqlx::query_as(
+        "select s.visibility, o.key_id as owner, s.agent_id as agent, s.ended_at, s.received_at, s.position
+         from sessions s left join control.session_owners o on o.session_id = s.id
+         where s.id = $1 and exists (
+             select from segments g where g.session_id = s.id and g.sha256 = $2 and g.last_position is not null)",
+    )
+    .bind(session.as_str())
+    .bind(sha256)
+    .fetch_optional(pool)
+    .await
+}
+
 pub(crate) async fn session_row(
     pool: &PgPool,
     session: &SessionId,

@@ -15,6 +15,7 @@ mod outline;
 mod quotas;
 mod reads;
 mod registry;
+mod replay;
 mod server;
 mod simple;
 mod viewers;

@@ -1,0 +1,244 @@
+//! `GET /v1/sessions/{id}/segments`: closed segments, packed as they are stored, for clients that unpack them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use kulti_consumers::segments::{SegmentText, StoredSegment, segment_of_hash, segments_of};
+use kulti_schemas::SessionId;
+use moka::future::Cache;
+use serde::Serialize;
+
+use crate::access;
+use crate::json::JsonBody;
+use crate::path::{PathPair, PathSegment};
+use crate::problem::{Code, Problem};
+use crate::reads::cursor::{read_place, write_place};
+use crate::reads::parameters::Parameters;
+use crate::reads::visible_session;
+use crate::state::AppState;
+use crate::store::{self, SessionAccess, answered};
+
+/// Bytes of packed segments that are kept.
+const HOT_BYTES: u64 = 64 << 20;
+/// How long an answer of the database counts: whether there is this segment, and who may see it.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+const ASKED: u64 = 10_000;
+
+type HotKey = (SessionId, [u8; 32]);
+
+/// Packed segments by their content's hash, and who may see them.
+pub(super) struct HotSegments {
+    contents: Cache<HotKey, Bytes>,
+    allowed: Cache<HotKey, Arc<SessionAccess>>,
+}
+
+impl Default for HotSegments {
+    fn default() -> Self {
+        HotSegments {
+            contents: Cache::builder()
+                .max_capacity(HOT_BYTES)
+                .weigher(|_, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX))
+                .build(),
+            allowed: Cache::builder()
+                .max_capacity(ASKED)
+                .time_to_live(ASK_AGAIN)
+                .build(),
+        }
+    }
+}
+
+/// A closed segment.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct SegmentView {
+    /// Its first event; its keyframe is the state before.
+    from: i64,
+    /// Its last event.
+    to: i64,
+    /// Of its content, unpacked.
+    sha256: String,
+    /// Of its content, unpacked.
+    bytes: i64,
+    /// Where it is.
+    url: String,
+}
+
+/// A page of segments.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct SegmentsPage {
+    items: Vec<SegmentView>,
+    /// Give it as `cursor` for the next page; null on the last one.
+    next: Option<String>,
+}
+
+/// Lists a session's closed segments in order. What comes after the last of them is in `/events`.
+#[utoipa::path(
+    get, path = "/v1/sessions/{id}/segments", tag = "read",
+    params(
+        ("id" = String, Path, description = "The session's id"),
+        ("limit" = Option<i64>, Query, description = "1 to 1,000, default 100"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+    ),
+    responses((status = 200, body = SegmentsPage), (status = 404, description = "Not there, or not for this reader")),
+)]
+pub(crate) async fn list_segments(
+    State(state): State<AppState>,
+    PathSegment(id): PathSegment,
+    request: Request,
+) -> Result<JsonBody<SegmentsPage>, Problem> {
+    let reader = access::reader(&state, request.headers(), request.extensions()).await?;
+    let (session, _) = visible_session(&state, &reader, &id).await?;
+    let parameters = Parameters::of(request.uri())?;
+    let limit = parameters.limit()?;
+    let after = parameters.text("cursor").map(read_place).transpose()?;
+    let after = after.map_or(0, |(position, _)| position);
+    let rows = answered(segments_of(&state.pool, &session, after, limit + 1)).await?;
+    let has_more = rows.len() as i64 > limit;
+    let items: Vec<SegmentView> = rows
+        .iter()
+        .take(limit as usize)
+        .map(|row| segment_view(&session, row))
+        .collect();
+    let next = items
+        .last()
+        .filter(|_| has_more)
+        .map(|last| write_place(last.from, ""));
+    Ok(JsonBody(SegmentsPage { items, next }))
+}
+
+fn segment_view(session: &SessionId, row: &StoredSegment) -> SegmentView {
+    let sha256: String = row.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    SegmentView {
+        from: row.first_position,
+        to: row.last_position.unwrap_or(row.first_position),
+        bytes: row.bytes,
+        url: format!("/v1/sessions/{session}/segments/{sha256}"),
+        sha256,
+    }
+}
+
+/// A closed segment: a line with the state before it (the keyframe), then a line per event, as `/events` has them.
+#[utoipa::path(
+    get, path = "/v1/sessions/{id}/segments/{sha256}", tag = "read",
+    params(
+        ("id" = String, Path, description = "The session's id"),
+        ("sha256" = String, Path, description = "Of the content, unpacked: 64 hexadecimal digits"),
+    ),
+    responses(
+        (status = 200, body = String, content_type = "application/x-ndjson",
+            description = "With `Content-Encoding: zstd` for those who accept it"),
+        (status = 304, description = "`If-None-Match` has its hash"),
+        (status = 404, description = "Not there, or not any more, or not for this reader"),
+    ),
+)]
+pub(crate) async fn get_segment(
+    State(state): State<AppState>,
+    PathPair(id, sha256): PathPair,
+    request: Request,
+) -> Result<Response, Problem> {
+    let reader = access::reader(&state, request.headers(), request.extensions()).await?;
+    let session = SessionId::parse(&id).map_err(|_| Problem::not_found())?;
+    let hash = parse_hash(&sha256).ok_or_else(Problem::not_found)?;
+    if state.live.is_erased(&session) {
+        return Err(Problem::not_found());
+    }
+    let key = (session, hash);
+    let access = allowed(&state, &key).await?;
+    if !reader.may_read(access.visibility.as_deref(), access.owner.as_deref()) {
+        return Err(Problem::not_found());
+    }
+    let is_public = access
+        .visibility
+        .as_deref()
+        .unwrap_or(state.config.default_visibility.as_str())
+        == "public";
+    let headers = segment_headers(&sha256, is_public);
+    if is_known(request.headers(), &sha256) {
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+    }
+    let packed = packed(&state, &key).await?;
+    if !accepts_zstd(request.headers()) {
+        let text = SegmentText::unpack(&packed).map_err(|error| {
+            tracing::error!(session = %key.0, %error, "a segment is broken: `kulti rebuild` makes it anew");
+            Problem::new(
+                Code::Internal,
+                "what is stored of this session's replay is broken",
+            )
+        })?;
+        return Ok((headers, text.into_text()).into_response());
+    }
+    let encoding = [(CONTENT_ENCODING, HeaderValue::from_static("zstd"))];
+    Ok((headers, encoding, Body::from(packed)).into_response())
+}
+
+/// Whether there is such a segment, and who may see it: asked once a second for all.
+async fn allowed(state: &AppState, key: &HotKey) -> Result<Arc<SessionAccess>, Problem> {
+    let ask = async {
+        let (session, hash) = key;
+        let access = answered(store::access_of_segment(&state.pool, session, hash)).await?;
+        access.map(Arc::new).ok_or_else(Problem::not_found)
+    };
+    let allowed = state.replays.hot.allowed.try_get_with_by_ref(key, ask).await;
+    allowed.map_err(|problem| Problem::clone(&problem))
+}
+
+async fn packed(state: &AppState, key: &HotKey) -> Result<Bytes, Problem> {
+    let read = async {
+        let (session, hash) = key;
+        let stored = answered(segment_of_hash(&state.pool, session, hash)).await?;
+        let stored = stored.ok_or_else(Problem::not_found)?;
+        Ok(Bytes::from(stored.content))
+    };
+    let packed = state.replays.hot.contents.try_get_with_by_ref(key, read).await;
+    packed.map_err(|problem: Arc<Problem>| Problem::clone(&problem))
+}
+
+fn segment_headers(sha256: &str, is_public: bool) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding, authorization"));
+    // A redaction or an erasure must not be outlived for long by copies that are out of reach.
+    let caching = match is_public {
+        true => "public, max-age=300",
+        false => "private, no-store",
+    };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
+    if let Ok(etag) = HeaderValue::from_str(&format!("W/\"{sha256}\"")) {
+        headers.insert(ETAG, etag);
+    }
+    headers
+}
+
+fn is_known(headers: &HeaderMap, sha256: &str) -> bool {
+    let given = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    given.is_some_and(|given| given.contains(sha256))
+}
+
+fn accepts_zstd(headers: &HeaderMap) -> bool {
+    let given = headers.get_all(ACCEPT_ENCODING).iter();
+    given.filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').any(|coding| {
+            let mut parts = coding.split(';').map(str::trim);
+            let is_zstd = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("zstd"));
+            is_zstd && !parts.any(|weight| weight == "q=0" || weight == "q=0.0")
+        })
+    })
+}
+
+fn parse_hash(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(hash)
+}
