@@ -36,6 +36,13 @@ pub(crate) struct Replays {
     hot: HotSegments,
 }
 
+impl Replays {
+    /// Rows have changed, and this gateway knows it before a second has passed.
+    pub(crate) fn ask_again(&self) {
+        self.hot.ask_again();
+    }
+}
+
 impl Default for Replays {
     fn default() -> Self {
         Replays {

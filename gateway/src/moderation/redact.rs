@@ -91,6 +91,7 @@ pub(crate) async fn redact_session(
     write(&state, (&session, &access), "redaction", &redaction, event).await?;
     tracing::info!(session.id = session.as_str(), event.id = %event, events = redaction.events.len(), "redacted");
     let applied = followed(|| store::has_event(&state.pool, &session, event)).await;
+    state.replays.ask_again();
     let answer = RedactionAnswer {
         session: session.to_string(),
         event: event.to_string(),

@@ -55,6 +55,13 @@ impl Default for HotSegments {
     }
 }
 
+impl HotSegments {
+    /// Rows have changed: the database is asked before anything is sent again.
+    pub(super) fn ask_again(&self) {
+        self.allowed.invalidate_all();
+    }
+}
+
 /// A closed segment.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct SegmentView {

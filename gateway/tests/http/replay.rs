@@ -57,7 +57,7 @@ async fn session(gateway: &Gateway, id: &str, visibility: Option<&str>, count: i
     .execute(&gateway.database.pool)
     .await
     .expect("events");
-    sqlx::query("update sessions set position = $2 where id = $1")
+    sqlx::query("update sessions s set position = $2, clock = e.clock from events e where id = $1 and session_id = id and e.position = $2")
         .bind(id)
         .bind(count)
         .execute(&gateway.database.pool)
@@ -125,9 +125,14 @@ async fn the_state_at_any_position_is_the_fold_from_the_start() {
         }
         let files = json_of(&gateway, &format!("/v1/sessions/s/files?at={position}")).await;
         for file in workspace.files() {
-            let hash = file.sha256.as_deref().expect("a hash");
-            let content = workspace.content(hash).expect("a content").to_string();
             let path = format!("/v1/sessions/s/files/{}?at={position}", file.path);
+            // The first edit is of a file that was never shown.
+            let Some(hash) = file.sha256.as_deref() else {
+                let code = problem(send(gateway.get(&path)).await).await.1;
+                assert_eq!(code, "content_unknown");
+                continue;
+            };
+            let content = workspace.content(hash).expect("a content").to_string();
             assert_eq!(text(&gateway, &path).await, content, "{path}");
             assert!(
                 files["items"]
@@ -193,8 +198,9 @@ async fn panels_of_one_moment_agree() {
             assert_eq!(panel["time"], state["time"], "{at}");
         }
         let session = json_of(&gateway, &format!("/v1/sessions/s?at={at}")).await;
-        assert_eq!(session["title"], state["title"]);
+        // Of live, the session's row tells, which these tests do not write.
         if at != "live" {
+            assert_eq!(session["title"], state["title"], "{at}");
             assert_eq!(session["tokens"], state["tokens"], "{at}");
         }
     }
