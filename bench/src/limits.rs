@@ -4,6 +4,7 @@ mod fan_out;
 mod ingest;
 mod memory;
 mod projection;
+mod replay;
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::child::Child;
 use crate::report::Report;
 use crate::roles::{GatewaySpec, Listening, ReplaySpec, Role, Servers};
 
-const NAMES: [&str; 4] = ["ingest", "projection", "fan-out", "memory"];
+const NAMES: [&str; 5] = ["ingest", "projection", "replay", "fan-out", "memory"];
 /// As `kulti topics` makes them by default.
 const PARTITIONS: i32 = 64;
 const TAIL_BYTES: usize = 64 << 20;
@@ -47,6 +48,7 @@ impl Limits {
             let measured = match *name {
                 "ingest" => ingest::measure(&world, effort, report).await,
                 "projection" => projection::measure(&world, effort, report).await,
+                "replay" => replay::measure(&world, effort, report).await,
                 "fan-out" => fan_out::measure(&world, effort, report).await,
                 _ => memory::measure(&world, effort, report).await,
             };

@@ -3,6 +3,7 @@
 mod bare_sender;
 mod gateway;
 mod http_load;
+mod http_reads;
 mod null_server;
 mod replay;
 mod viewers;
@@ -15,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 pub(crate) use bare_sender::{BareSpec, Sending};
 pub(crate) use gateway::{GatewaySpec, Listening};
 pub(crate) use http_load::{HttpLoadSpec, LoadResult};
+pub(crate) use http_reads::{HttpReadsSpec, Reads, ReadsResult};
 pub(crate) use null_server::NullSpec;
 pub(crate) use replay::{Projected, ReplaySpec};
 pub(crate) use viewers::{Received, ViewersSpec, Wanted, Watching};
@@ -32,6 +34,8 @@ pub(crate) enum Role {
     Bare,
     /// Makes HTTP requests.
     HttpLoad,
+    /// Makes HTTP requests that read.
+    HttpReads,
     /// Takes frames and checks them.
     Viewers,
 }
@@ -45,6 +49,7 @@ impl Role {
             Role::Replay => "replay",
             Role::Bare => "bare",
             Role::HttpLoad => "http-load",
+            Role::HttpReads => "http-reads",
             Role::Viewers => "viewers",
         }
     }
@@ -87,6 +92,7 @@ pub(crate) fn run(role: Role, spec: &str) -> anyhow::Result<()> {
         Role::Replay => replay::run(&serde_json::from_str(spec)?),
         Role::Bare => bare_sender::run(&serde_json::from_str(spec)?),
         Role::HttpLoad => http_load::run(&serde_json::from_str(spec)?),
+        Role::HttpReads => http_reads::run(&serde_json::from_str(spec)?),
         Role::Viewers => viewers::run(serde_json::from_str(spec)?),
     }
 }

@@ -50,7 +50,13 @@ pub(super) async fn measure(world: &World, effort: Effort, report: &mut Report) 
         agent: None,
     };
     let key = create_key(&world.database.pool, &key).await?.secret;
-    let mut null = Child::start(Role::Null, &NullSpec { core: cores.measured })?;
+    let mut null = Child::start(
+        Role::Null,
+        &NullSpec {
+            core: cores.measured,
+            answer_bytes: 0,
+        },
+    )?;
     let Listening {
         address: null_address,
     } = null.hear().await?;

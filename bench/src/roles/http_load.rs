@@ -221,7 +221,7 @@ impl Connection {
 }
 
 /// Bytes of head and body together, once the head is there.
-fn answer_length(answer: &[u8]) -> anyhow::Result<Option<usize>> {
+pub(super) fn answer_length(answer: &[u8]) -> anyhow::Result<Option<usize>> {
     let Some(head) = memmem::find(answer, b"\r\n\r\n") else {
         return Ok(None);
     };

@@ -1,5 +1,5 @@
-//! The limit for ingest: the same HTTP server with the same settings and route, and a handler that only reads the
-//! body and gives an answer of the usual size.
+//! The limit for requests: the same HTTP server with the same settings, and handlers that do nothing. One reads the body
+//! of an ingest request and gives an answer of the usual size; one returns bytes that it has.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
-use axum::routing::post;
+use axum::routing::{get, post};
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -30,6 +30,8 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct NullSpec {
     pub(crate) core: Option<usize>,
+    /// What `/bytes` returns.
+    pub(crate) answer_bytes: usize,
 }
 
 /// Serves until the parent is gone.
@@ -43,14 +45,17 @@ pub(super) fn run(spec: &NullSpec) -> anyhow::Result<()> {
         })?;
         tokio::select! {
             gone = parent.gone() => gone,
-            served = serve(listener) => served.map(|never| match never {}),
+            served = serve(listener, spec.answer_bytes) => served.map(|never| match never {}),
         }
     })
 }
 
-async fn serve(listener: TcpListener) -> anyhow::Result<Infallible> {
+async fn serve(listener: TcpListener, answer_bytes: usize) -> anyhow::Result<Infallible> {
     let handler = async |_body: Bytes| ([(CONTENT_TYPE, "application/json")], ANSWER);
-    let router = Router::new().route("/v1/events", post(handler));
+    let bytes = Bytes::from(vec![b'x'; answer_bytes]);
+    let router = Router::new()
+        .route("/v1/events", post(handler))
+        .route("/bytes", get(async move || bytes.clone()));
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
