@@ -7,6 +7,7 @@
 
 mod builder;
 mod metrics;
+mod rebuild;
 mod sealer;
 mod store;
 
@@ -15,6 +16,7 @@ use sqlx::PgConnection;
 
 pub use builder::{KEYFRAMES, MAX_BYTES, MIN_EVENTS};
 pub use metrics::SealerMetrics;
+pub use rebuild::{RebuiltSegments, rebuild};
 pub use sealer::{SealError, Sealed, SealerContext, run, seal_session};
 pub use store::{StoredSegment, file_content, segment_at, segment_of_hash, segments_of};
 

@@ -6,7 +6,8 @@ mod support;
 
 use kulti_consumers::event_rows::events_page;
 use kulti_consumers::segments::{
-    KEYFRAMES, MIN_EVENTS, Sealed, SegmentText, StoredSegment, seal_session, segment_at,
+    KEYFRAMES, MIN_EVENTS, RebuiltSegments, Sealed, SegmentText, StoredSegment, rebuild, seal_session,
+    segment_at,
 };
 use kulti_schemas::{Event, PositionedEvent, SessionId, Source};
 use kulti_session::workspace::EventTexts;
@@ -289,5 +290,72 @@ async fn a_patch_after_a_restart_finds_what_it_changes() {
         named += 1;
     }
     assert_eq!(named, 5);
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn a_rebuild_changes_no_segment_that_is_what_the_rows_give_and_makes_the_others_anew() {
+    let mut events = session("s", 1_900);
+    events.extend(session("t", 700));
+    events.extend(session("small", 100));
+    let (world, runner) = world_with(&events).await;
+    let names = ["s", "t"];
+    let mut before = Vec::new();
+    let all = async || {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "select s::text from segments s union all select f::text from file_contents f order by 1",
+        )
+        .fetch_all(&world.database.pool)
+        .await
+        .unwrap();
+        rows
+    };
+    let rebuilt = async || rebuild(&world.database.pool, None, |_, _| ()).await.unwrap();
+    for name in names {
+        seal(&world, name).await;
+        before.extend(segments(&world, name).await);
+    }
+    let stored = all().await;
+    let expected = RebuiltSegments {
+        sessions: 2,
+        segments: before.len() as i64,
+        made_anew: vec![],
+    };
+    assert_eq!(rebuilt().await, expected);
+    assert_eq!(all().await, stored);
+    for fault in [
+        "update segments set content = (select content from segments where session_id = 's' and first_position = 1)
+         where session_id = 't' and last_position is null",
+        "update segments set sha256 = sha256('x') where session_id = 't' and first_position = 1",
+        "update segments set content = 'x' where session_id = 't' and first_position = 1",
+        "delete from segments where session_id = 't' and first_position = 1",
+        "delete from segments where session_id = 't' and last_position is null",
+        "update segments set last_position = last_position - 1 where session_id = 't' and first_position = 1",
+        "insert into segments select session_id, first_position + 5000, 6000, fold, content, bytes, sha256
+         from segments where session_id = 't' and first_position = 1",
+        "delete from file_contents where session_id = 't' and bytes = (select max(bytes) from file_contents where session_id = 't')",
+        "update file_contents set content = 'x' where session_id = 't'",
+        "update file_contents set first_position = 1 where session_id = 't'",
+        "insert into file_contents values ('t', sha256('x'), 1, 'x', 1)",
+    ] {
+        let done = sqlx::query(fault).execute(&world.database.pool).await.unwrap();
+        assert!(done.rows_affected() > 0, "{fault}");
+        assert_eq!(rebuilt().await.made_anew, ["t"], "{fault}");
+        assert_eq!(all().await, stored, "{fault}");
+    }
+    for stray in [
+        "insert into segments select 'gone', first_position, last_position, fold, content, bytes, sha256 from segments
+         where session_id = 't'",
+        "insert into file_contents values ('gone', sha256('x'), 1, 'x', 1)",
+    ] {
+        sqlx::query(stray).execute(&world.database.pool).await.unwrap();
+    }
+    assert_eq!(rebuilt().await, expected);
+    assert_eq!(all().await, stored);
+    let one = SessionId::parse("s").unwrap();
+    let of_one = rebuild(&world.database.pool, Some(&one), |_, _| ())
+        .await
+        .unwrap();
+    assert_eq!((of_one.sessions, of_one.made_anew), (1, vec![]));
     runner.stop().await;
 }

@@ -1,4 +1,4 @@
-//! `kulti rebuild`: the rows once more from the log.
+//! `kulti rebuild`: the rows once more from the log, and the segments from the rows.
 
 use std::time::{Duration, Instant};
 
@@ -46,17 +46,9 @@ pub(crate) async fn run(arguments: RebuildArguments, environment: &Environment) 
     };
     let (begun, mut told) = (Instant::now(), Instant::now());
     let progress = |progress: RebuildProgress| {
-        let RebuildProgress {
-            partition,
-            partitions,
-            read,
-            of,
-        } = progress;
         if told.elapsed() >= PROGRESS_EVERY {
             told = Instant::now();
-            note(&format!(
-                "partition {partition} of {partitions}: {read} of {of} records"
-            ));
+            note(&progress_text(progress));
         }
     };
     let report = rebuild(&context, session.as_ref(), progress).await?;
@@ -68,6 +60,7 @@ pub(crate) async fn run(arguments: RebuildArguments, environment: &Environment) 
             .collect();
         print_line(
             json!({"sessions": report.sessions, "mended": mended, "not_in_log": report.not_in_log,
+            "segments": report.segments.segments, "sealed_anew": report.segments.made_anew,
             "seconds": begun.elapsed().as_secs_f64()}),
         )?;
         return Ok(());
@@ -82,10 +75,31 @@ pub(crate) async fn run(arguments: RebuildArguments, environment: &Environment) 
     for (session, rows) in report.mended.iter().take(LISTED) {
         note(&format!("mended {session}: {rows} rows"));
     }
+    let segments = &report.segments;
+    print_line(format!(
+        "{} segments of {} sessions are what their rows give",
+        segments.segments,
+        segments.sessions - segments.made_anew.len() as i64
+    ))?;
+    for session in segments.made_anew.iter().take(LISTED) {
+        note(&format!("sealed anew: {session}"));
+    }
     for session in report.not_in_log.iter().take(LISTED) {
         note(&format!(
             "left as it is: {session} has events that the log no longer holds"
         ));
     }
     Ok(())
+}
+
+fn progress_text(progress: RebuildProgress) -> String {
+    match progress {
+        RebuildProgress::Log {
+            partition,
+            partitions,
+            read,
+            of,
+        } => format!("partition {partition} of {partitions}: {read} of {of} records"),
+        RebuildProgress::Segments { sessions, of } => format!("segments of {sessions} of {of} sessions"),
+    }
 }

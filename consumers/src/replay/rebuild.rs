@@ -3,7 +3,8 @@
 //! The log is read by the very projection that wrote the rows, into tables of the same form in a schema of its own
 //! (`shadow`), where it also keeps how far it has come: broken off, it goes on there. Then the two are compared, and
 //! only sessions that differ are changed (`mend`), each in one transaction that holds replay's row of the partition:
-//! whoever reads sees the session before or after, and replay goes on from what it then is.
+//! whoever reads sees the session before or after, and replay goes on from what it then is. In the end the segments are
+//! compared with the rows in the same way.
 
 mod mend;
 mod shadow;
@@ -13,6 +14,7 @@ use kulti_pipeline::config::KafkaConfig;
 use kulti_schemas::{SessionId, partition_of};
 use sqlx::{Connection, PgConnection, PgPool};
 
+use crate::segments::{self, RebuiltSegments};
 use mend::Mended;
 use shadow::Shadow;
 
@@ -30,15 +32,25 @@ pub struct RebuildContext {
 
 /// How far it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RebuildProgress {
-    /// Of the log.
-    pub partition: i32,
-    /// Partitions in all.
-    pub partitions: i32,
-    /// Records read of this partition.
-    pub read: i64,
-    /// Records to read of it.
-    pub of: i64,
+pub enum RebuildProgress {
+    /// It reads the log.
+    Log {
+        /// Of the log.
+        partition: i32,
+        /// Partitions in all.
+        partitions: i32,
+        /// Records read of this partition.
+        read: i64,
+        /// Records to read of it.
+        of: i64,
+    },
+    /// It compares segments with the rows.
+    Segments {
+        /// Sessions compared.
+        sessions: i64,
+        /// Sessions to compare.
+        of: i64,
+    },
 }
 
 /// What it found.
@@ -50,6 +62,8 @@ pub struct RebuildReport {
     pub mended: Vec<(String, u64)>,
     /// Those that the log no longer has from their beginning: they stay as they are.
     pub not_in_log: Vec<String>,
+    /// What became of the segments.
+    pub segments: RebuiltSegments,
 }
 
 /// Rebuilds one session, or all.
@@ -81,7 +95,7 @@ pub async fn rebuild(
             continue;
         };
         let mut noted = |read, of| {
-            told(RebuildProgress {
+            told(RebuildProgress::Log {
                 partition,
                 partitions: partitions.end - partitions.start,
                 read,
@@ -107,6 +121,10 @@ pub async fn rebuild(
         }
     }
     shadow.drop_tables().await?;
+    let compared = |sessions, of| told(RebuildProgress::Segments { sessions, of });
+    report.segments = segments::rebuild(&context.pool, session, compared)
+        .await
+        .context("segments")?;
     lock.close().await?;
     Ok(report)
 }

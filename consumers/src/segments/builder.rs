@@ -186,6 +186,19 @@ impl SegmentBuilder {
         self.position() + missing_events.max(for_bytes).max(1)
     }
 
+    /// What was closed since this was last asked.
+    pub(super) fn take_closed(&mut self) -> (Vec<PackedSegment>, Vec<PackedFile>) {
+        (std::mem::take(&mut self.closed), std::mem::take(&mut self.files))
+    }
+
+    /// The one that is open.
+    ///
+    /// # Errors
+    /// If zstd fails.
+    pub(super) fn open(&self) -> std::io::Result<PackedSegment> {
+        self.pack(None)
+    }
+
     /// Everything that is to be stored: the segments that were closed and the open one behind them; nothing if none was.
     ///
     /// # Errors

@@ -163,7 +163,7 @@ fn keyframe_of(open: Option<&StoredSegment>) -> Result<Keyframe, SegmentError> {
 }
 
 /// Folds the rows behind the open segment's keyframe, until there are no more or enough to write.
-async fn fold_rows(
+pub(super) async fn fold_rows(
     connection: &mut PgConnection,
     session: &SessionId,
     until: i64,

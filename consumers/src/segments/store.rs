@@ -2,9 +2,9 @@
 
 use kulti_schemas::SessionId;
 use kulti_session::FOLD;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{FromRow as _, PgConnection, PgPool, Row as _};
 
-use super::builder::{PackedFile, PackedSegment};
+use super::builder::{MIN_EVENTS, PackedFile, PackedSegment};
 use super::{SegmentError, unpack_text};
 
 /// A row of `segments`, packed.
@@ -171,6 +171,106 @@ pub(super) async fn look_again_at(
         .execute(connection)
         .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// The next segment of a session after one that begins at `after`, whatever fold made it, and that fold.
+pub(super) async fn next_segment(
+    connection: &mut PgConnection,
+    session: &str,
+    after: i64,
+) -> sqlx::Result<Option<(i32, StoredSegment)>> {
+    let row = sqlx::query(
+        "select first_position, last_position, content, bytes, sha256, fold from segments
+         where session_id = $1 and first_position > $2 order by first_position limit 1",
+    )
+    .bind(session)
+    .bind(after)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| Ok((row.try_get("fold")?, StoredSegment::from_row(&row)?)))
+        .transpose()
+}
+
+/// Where a stored file belongs, and its content, packed.
+pub(super) async fn stored_file(
+    connection: &mut PgConnection,
+    session: &str,
+    sha256: &[u8],
+) -> sqlx::Result<Option<(i64, Vec<u8>)>> {
+    sqlx::query_as("select first_position, content from file_contents where session_id = $1 and sha256 = $2")
+        .bind(session)
+        .bind(sha256)
+        .fetch_optional(connection)
+        .await
+}
+
+/// How many files are stored of a session.
+pub(super) async fn count_files(connection: &mut PgConnection, session: &str) -> sqlx::Result<i64> {
+    sqlx::query_scalar("select count(*) from file_contents where session_id = $1")
+        .bind(session)
+        .fetch_one(connection)
+        .await
+}
+
+/// Position and fold version of a session.
+pub(super) async fn versions(
+    connection: &mut PgConnection,
+    session: &str,
+) -> sqlx::Result<Option<(i64, i64)>> {
+    sqlx::query_as("select position, fold_version from sessions where id = $1")
+        .bind(session)
+        .fetch_optional(connection)
+        .await
+}
+
+/// Removes everything that was folded from a session, and has it sealed anew. False if its rows changed meanwhile.
+pub(super) async fn begin_anew(pool: &PgPool, session: &str, fold_version: i64) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin().await?;
+    let done = sqlx::query(
+        "update sessions set seal_at = 0, fold_version = fold_version + 1 where id = $1 and fold_version = $2",
+    )
+    .bind(session)
+    .bind(fold_version)
+    .execute(&mut *transaction)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    forget(&mut transaction, session).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Sessions that have segments or are long enough to, after this one.
+pub(super) async fn sessions_after(pool: &PgPool, after: &str, limit: i64) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select id from sessions where id > $1 and (position >= $2 or seal_at <> $2) order by id limit $3",
+    )
+    .bind(after)
+    .bind(MIN_EVENTS)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+}
+
+/// How many there are.
+pub(super) async fn count_sessions(pool: &PgPool) -> sqlx::Result<i64> {
+    sqlx::query_scalar("select count(*) from sessions where position >= $1 or seal_at <> $1")
+        .bind(MIN_EVENTS)
+        .fetch_one(pool)
+        .await
+}
+
+/// Removes what belongs to no session.
+pub(super) async fn forget_strays(pool: &PgPool) -> sqlx::Result<u64> {
+    let mut removed = 0;
+    for statement in [
+        "delete from segments where not exists (select from sessions where id = session_id)",
+        "delete from file_contents where not exists (select from sessions where id = session_id)",
+    ] {
+        removed += sqlx::query(statement).execute(pool).await?.rows_affected();
+    }
+    Ok(removed)
 }
 
 /// Removes everything that was folded from a session.
