@@ -24,9 +24,14 @@ export async function listSessions(filter = {}) {
 }
 
 /** One session's row; null if there is none that this viewer may see. */
-export async function findSession(id) {
+export const findSession = (id) => find(`/v1/sessions/${encodeURIComponent(id)}`);
+
+/** A clip of a session by its event's id; null if that is no clip. */
+export const findClip = (session, event) => find(`/v1/sessions/${encodeURIComponent(session)}/clips/${encodeURIComponent(event)}`);
+
+async function find(path) {
   try {
-    return await getJson(`/v1/sessions/${encodeURIComponent(id)}`);
+    return await getJson(path);
   } catch (error) {
     if (error instanceof ApiError && (error.status === 404 || error.status === 400)) return null;
     throw error;

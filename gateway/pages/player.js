@@ -18,6 +18,7 @@ export class Player {
     this.mode = "live"; // live: glued to the end; playing; paused
     this.complete = false; // all there is at the moment is in the store
     this.over = false; // the session has ended
+    this.until = null; // a clip's last position: playing stops there once
     this.reset();
   }
 
@@ -187,16 +188,29 @@ export class Player {
   }
 
   slicePlay(passed, until) {
+    // Comparing with null would make it 0.
+    const length = this.until === null ? this.store.length : this.store.countThrough(this.until);
     if (this.speed === "max") {
-      if (this.foldTo(this.store.length, until)) return true;
-      return this.reachEnd();
+      if (this.foldTo(length, until)) return true;
+      return this.isAtClipsEnd ? this.stopAtClipsEnd() : this.reachEnd();
     }
     this.clock = (this.clock ?? this.store.startClock ?? 0) + passed * this.speed;
     const next = this.store.clocks[this.cursor];
     const cap = IDLE_CAP_MS * Math.max(1, this.speed);
     if (this.skipPauses && next !== undefined && next - this.clock > cap) this.clock = next - cap;
-    this.foldTo(this.store.countAt(this.clock), until);
+    this.foldTo(Math.min(this.store.countAt(this.clock), length), until);
+    if (this.isAtClipsEnd) return this.stopAtClipsEnd();
     return this.atEnd ? this.reachEnd() : true;
+  }
+
+  get isAtClipsEnd() {
+    return this.until !== null && this.fold.position >= this.until;
+  }
+
+  stopAtClipsEnd() {
+    this.until = null;
+    this.mode = "paused";
+    return false;
   }
 
   /** At the end of what there is: live goes on live, a finished session stops, a loading one waits. */

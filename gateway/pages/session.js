@@ -2,7 +2,7 @@
 // `/watch/{agent}` the newest of an agent (watch.js chooses which).
 
 import { ActivityPane } from "./activity.js";
-import { findSession } from "./api.js";
+import { findClip, findSession } from "./api.js";
 import { Controls } from "./controls.js";
 import { byId, el, oneLine, setShown, setText } from "./dom.js";
 import { FilesPane } from "./files.js";
@@ -63,7 +63,10 @@ export class SessionPage {
       restart: withPlayer(() => this.restart()),
       goLive: withPlayer((player) => player.goLive()),
       seek: withPlayer((player, position) => this.seek(position)),
-      seekBy: withPlayer((player, milliseconds) => player.seekTime(player.elapsed + milliseconds)),
+      seekBy: withPlayer((player, milliseconds) => {
+        player.until = null;
+        player.seekTime(player.elapsed + milliseconds);
+      }),
       seekShare: withPlayer((player, share) => this.seek(Math.round(this.last * share))),
       step: withPlayer((player, step) => {
         player.pause();
@@ -88,6 +91,7 @@ export class SessionPage {
     this.player.speed = byId("speed").value === "max" ? "max" : Number(byId("speed").value);
     this.player.skipPauses = byId("pauses").checked;
     this.moment = moment;
+    this.clip = null;
     this.source = new Source(row.id, this.store, {
       onChange: () => this.storeChanged(),
       onFull: () => this.player.makeRoom(),
@@ -117,6 +121,7 @@ export class SessionPage {
     this.player.over = this.source.ended || (this.row.status === "ended" && this.store.lastPosition <= this.row.events);
     if (this.moment) this.goToMoment();
     this.player.storeChanged();
+    if (this.clip && this.player.wish === null) this.playClip();
     for (const gap of this.store.gaps.slice(this.gapsShown)) {
       const missing = countText(gap.to - gap.from + 1, "event");
       this.notices.show("gap", `${missing} missing here (${gap.from}–${gap.to}): ${oneLine(gap.reason, 80) || "no reason given"}`);
@@ -134,6 +139,21 @@ export class SessionPage {
     else if (moment.moment !== undefined) player.seekTime(moment.moment - this.store.startClock);
     else player.seekEvent(moment.event);
     player.mode = "paused";
+    this.clip = moment.until === undefined ? null : moment;
+  }
+
+  /** Plays up to the clip's end, once its beginning is there; the rest of the session is one press away. */
+  playClip() {
+    const { until, title } = this.clip;
+    this.clip = null;
+    this.player.until = until;
+    this.player.mode = "playing";
+    this.player.wake();
+    const run = () => {
+      this.player.until = null;
+      this.player.play();
+    };
+    this.notices.show("clip", `Clip: ${oneLine(title, 80) || "a part of this session"}`, { action: { label: "Play on", run } });
   }
 
   restart() {
@@ -142,6 +162,7 @@ export class SessionPage {
   }
 
   seek(position) {
+    this.player.until = null;
     if (position < this.store.startPosition && this.player.base) this.readAgain(this.player.mode);
     this.player.seek(position);
   }
@@ -277,8 +298,11 @@ async function openSession(page, id) {
   document.body.dataset.state = "loading";
   try {
     const row = await findSession(id);
-    if (row) page.open(row, parseMoment(new URLSearchParams(window.location.search).get("at")));
-    else {
+    if (row) {
+      const moment = parseMoment(new URLSearchParams(window.location.search).get("at"));
+      const clip = moment?.event ? await findClip(id, moment.event) : null;
+      page.open(row, clip ? { position: clip.from_position, until: clip.to_position, title: clip.title } : moment);
+    } else {
       showMessage("No such session", el("p", { textContent: "There is no session with this address, or it is private." }),
         el("p", {}, el("a", { href: "/", textContent: "All sessions" })));
     }

@@ -45,6 +45,18 @@ impl Stage {
         self.cluster.wait_for_rows(&self.session, rows).await;
     }
 
+    async fn get_json(&self, path: &str) -> Value {
+        let url = self.gateway.url(&format!("/v1/sessions/{}/{path}", self.session));
+        let answer = self.gateway.client.get(url).send().await.expect("an answer");
+        answer.json().await.expect("JSON")
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Value {
+        let url = self.gateway.url(&format!("/v1/sessions/{}/{path}", self.session));
+        let answer = self.gateway.client.post(url).json(body).send().await.expect("an answer");
+        answer.json().await.expect("JSON")
+    }
+
     fn page(&self) -> String {
         self.gateway.url(&format!("/s/{}", self.session))
     }
@@ -159,6 +171,33 @@ async fn a_finished_session_is_replayed_sought_and_shown_as_it_was() {
 
     browser.goto(&format!("{}?at=10", stage.page())).await;
     browser.wait_for_text("place", "event 10 of 100").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_link_of_a_clip_plays_just_that() {
+    let stage = Stage::set().await;
+    let mut events = vec![started()];
+    let lines: Vec<String> = (1..=98).map(|number| format!("star {number};")).collect();
+    events.extend(lines.iter().map(|text| line(text)));
+    events.push(("session.ended", json!({"reason": "completed"})));
+    stage.send(&events, 100).await;
+    let list = stage.get_json("events?limit=1000").await;
+    let id = |position: usize| list["items"][position - 1]["id"].clone();
+    let clip = stage
+        .post("clips", &json!({"from": id(40), "to": id(60), "title": "The best"}))
+        .await;
+    stage.cluster.wait_for_rows(&stage.session, 101).await;
+
+    let browser = Browser::open(1280, 800).await;
+    let clip = clip["event"].as_str().expect("the clip's event");
+    browser.goto(&format!("{}?at={clip}", stage.page())).await;
+    browser.wait_for_text("notices", "Clip: The best").await;
+    browser.wait_for_text("place", "event 60 of 101").await;
+    browser
+        .wait_for("document.getElementById('toggle').getAttribute('aria-label') === 'Play'")
+        .await;
+    browser.press(" ").await;
+    browser.wait_for_text("place", "event 101 of 101").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
