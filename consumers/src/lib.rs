@@ -4,7 +4,6 @@
 //! `replay` decides what an event is and which position it has, and writes it (design: invariants 3 and 6). `life`
 //! watches for sessions that fell silent.
 
-pub mod event_rows;
 pub mod life;
 pub mod replay;
 pub mod segments;

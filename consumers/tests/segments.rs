@@ -4,14 +4,12 @@
 
 mod support;
 
-use kulti_consumers::event_rows::events_page;
-use kulti_consumers::segments::{
-    KEYFRAMES, MIN_EVENTS, RebuiltSegments, Sealed, SegmentText, StoredSegment, rebuild, seal_session,
-    segment_at,
-};
+use kulti_consumers::segments::{KEYFRAMES, MIN_EVENTS, RebuiltSegments, Sealed, rebuild, seal_session};
 use kulti_schemas::{Event, PositionedEvent, SessionId, Source};
 use kulti_session::workspace::EventTexts;
 use kulti_session::{Keyframe, Workspace};
+use kulti_tables::events::events_page;
+use kulti_tables::segments::{SegmentText, StoredSegment, file_content, segment_at};
 use kulti_test_support::{event, wait_until};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -283,9 +281,7 @@ async fn a_patch_after_a_restart_finds_what_it_changes() {
         let hash = file.sha256.as_deref().unwrap();
         let mut connection = world.database.pool.acquire().await.unwrap();
         let id = SessionId::parse("s").unwrap();
-        let content = kulti_consumers::segments::file_content(&mut connection, &id, hash)
-            .await
-            .unwrap();
+        let content = file_content(&mut connection, &id, hash).await.unwrap();
         assert_eq!(content.unwrap().len() as u64, file.bytes.unwrap());
         named += 1;
     }

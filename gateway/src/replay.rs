@@ -11,8 +11,8 @@ pub(crate) mod segments;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kulti_consumers::segments::SegmentText;
 use kulti_schemas::SessionId;
+use kulti_tables::segments::SegmentText;
 use moka::future::Cache;
 
 pub(crate) use moments::{Moment, moment_at};

@@ -5,7 +5,7 @@ mod moments;
 mod outline;
 mod sessions;
 
-pub use kulti_consumers::event_rows::{EventsPage, EventsQuery, events_page, events_page_on};
+pub use kulti_tables::events::{EventsPage, EventsQuery, events_page, events_page_on};
 pub(crate) use moments::{
     FoundEvent, event_at, find_event, last_position, places_of, position_at_clock, position_since_start,
     positions_of,

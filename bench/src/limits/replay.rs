@@ -208,7 +208,7 @@ async fn fill(pool: &PgPool, name: &str, events: i64) -> anyhow::Result<Vec<Segm
     .await?;
     rows.into_iter()
         .map(|(first, last, hash, content)| {
-            let text = kulti_consumers::segments::SegmentText::unpack(&content)?;
+            let text = kulti_tables::segments::SegmentText::unpack(&content)?;
             Ok(Segment {
                 path: format!("/v1/sessions/{name}/segments/{hash}"),
                 events: last - first + 1,

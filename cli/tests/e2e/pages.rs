@@ -53,7 +53,14 @@ impl Stage {
 
     async fn post(&self, path: &str, body: &Value) -> Value {
         let url = self.gateway.url(&format!("/v1/sessions/{}/{path}", self.session));
-        let answer = self.gateway.client.post(url).json(body).send().await.expect("an answer");
+        let answer = self
+            .gateway
+            .client
+            .post(url)
+            .json(body)
+            .send()
+            .await
+            .expect("an answer");
         answer.json().await.expect("JSON")
     }
 
@@ -184,7 +191,10 @@ async fn the_link_of_a_clip_plays_just_that() {
     let list = stage.get_json("events?limit=1000").await;
     let id = |position: usize| list["items"][position - 1]["id"].clone();
     let clip = stage
-        .post("clips", &json!({"from": id(40), "to": id(60), "title": "The best"}))
+        .post(
+            "clips",
+            &json!({"from": id(40), "to": id(60), "title": "The best"}),
+        )
         .await;
     stage.cluster.wait_for_rows(&stage.session, 101).await;
 

@@ -5,9 +5,8 @@ use std::collections::HashSet;
 use kulti_schemas::PositionedEvent;
 use kulti_session::workspace::EventTexts;
 use kulti_session::{Keyframe, Workspace};
+use kulti_tables::segments::{SegmentError, SegmentText};
 use sha2::{Digest, Sha256};
-
-use super::{SegmentError, SegmentText};
 
 /// Events that a segment has at least, unless it has [`MAX_BYTES`].
 pub const MIN_EVENTS: i64 = 256;

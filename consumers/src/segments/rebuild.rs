@@ -5,12 +5,13 @@
 
 use kulti_schemas::SessionId;
 use kulti_session::{FOLD, Workspace};
+use kulti_tables::segments::StoredSegment;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 
 use super::builder::{PackedFile, PackedSegment, SegmentBuilder};
 use super::sealer::{SealError, fold_rows, seal_session};
-use super::store::{self, StoredSegment};
+use super::store;
 
 /// Sessions that are looked up at a time.
 const SESSIONS: i64 = 1_000;

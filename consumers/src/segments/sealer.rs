@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use kulti_schemas::SessionId;
 use kulti_session::{Keyframe, Workspace};
+use kulti_tables::events::{EventsQuery, events_page_on};
+use kulti_tables::segments::{self, SegmentError, SegmentText, StoredSegment};
 use sqlx::{PgConnection, PgPool};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::builder::SegmentBuilder;
 use super::metrics::SealerMetrics;
-use super::store::{self, StoredSegment};
-use super::{SegmentError, SegmentText};
-use crate::event_rows::{EventsQuery, events_page_on};
+use super::store;
 
 const EVERY: Duration = Duration::from_millis(500);
 /// Sessions of one look; the next one takes the rest.
@@ -185,7 +185,7 @@ pub(super) async fn fold_rows(
         }
         for event in &page {
             if let Some(sha256) = builder.wants(event)
-                && let Some(content) = store::file_content(connection, session, &sha256).await?
+                && let Some(content) = segments::file_content(connection, session, &sha256).await?
             {
                 builder.supply(sha256, &content);
             }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use kulti_consumers::segments::{SegmentText, StoredSegment, file_content, segment_at};
 use kulti_schemas::SessionId;
 use kulti_session::workspace::EventTexts;
 use kulti_session::{FOLD, FoldEvent, Keyframe, Workspace};
+use kulti_tables::segments::{SegmentText, StoredSegment, file_content, segment_at};
 use sqlx::PgPool;
 
 use crate::problem::{Code, Problem};

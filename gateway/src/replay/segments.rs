@@ -11,8 +11,8 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use kulti_consumers::segments::{SegmentText, StoredSegment, segment_of_hash, segments_of};
 use kulti_schemas::SessionId;
+use kulti_tables::segments::{SegmentText, StoredSegment, segment_of_hash, segments_of};
 use moka::future::Cache;
 use serde::Serialize;
 
