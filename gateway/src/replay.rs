@@ -20,8 +20,10 @@ use segments::HotSegments;
 
 /// Bytes of unpacked segments that are kept for those who seek.
 const SEGMENT_BYTES: u64 = 64 << 20;
-/// Moments that are kept: the panels of one page ask for the same one.
-const MOMENTS: u64 = 64;
+/// Bytes of moments that are kept: the panels of one page ask for the same one.
+const MOMENT_BYTES: u64 = 64 << 20;
+/// What one takes beside the contents of files, roughly: its terminals, mostly.
+const MOMENT_OVERHEAD_BYTES: usize = 1 << 20;
 const MOMENT_IDLE: Duration = Duration::from_secs(60);
 
 /// A segment of a session whose rows have changed so many times.
@@ -51,7 +53,11 @@ impl Default for Replays {
                 .weigher(|_, text: &Arc<SegmentText>| u32::try_from(text.bytes()).unwrap_or(u32::MAX))
                 .build(),
             moments: Cache::builder()
-                .max_capacity(MOMENTS)
+                .max_capacity(MOMENT_BYTES)
+                .weigher(|_, moment: &Arc<Moment>| {
+                    let bytes = MOMENT_OVERHEAD_BYTES + moment.workspace().content_bytes();
+                    u32::try_from(bytes).unwrap_or(u32::MAX)
+                })
                 .time_to_idle(MOMENT_IDLE)
                 .build(),
             hot: HotSegments::default(),

@@ -232,6 +232,11 @@ impl Workspace {
         list.total() - list.iter().len() as u64
     }
 
+    /// Bytes of the files' contents that are at hand: what a state may take beside its keyframe.
+    pub fn content_bytes(&self) -> usize {
+        self.files.content_bytes()
+    }
+
     /// A file's content, if it is at hand. For what is not, whoever stored the keyframe has it by the file's hash.
     pub fn content(&self, hash: &str) -> Option<&Arc<str>> {
         self.files.content(hash)

@@ -16,6 +16,7 @@ mod producer;
 mod rebuild;
 mod seam;
 mod slow_viewers;
+mod states;
 mod truncation;
 mod two_gateways;
 mod viewer;

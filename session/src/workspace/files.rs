@@ -75,6 +75,11 @@ impl Files {
         self.contents.get(hash)
     }
 
+    /// Of the contents at hand.
+    pub(super) fn content_bytes(&self) -> usize {
+        self.contents.values().map(|content| content.len()).sum()
+    }
+
     pub(super) fn supply(&mut self, content: &str) {
         self.contents.insert(hash_of(content), Arc::from(content));
     }
