@@ -1,5 +1,6 @@
 //! What is measured, each limit in topics and a database of its own.
 
+mod catch_up;
 mod fan_out;
 mod ingest;
 mod memory;
@@ -18,7 +19,7 @@ use crate::child::Child;
 use crate::report::Report;
 use crate::roles::{GatewaySpec, Listening, ReplaySpec, Role, Servers};
 
-const NAMES: [&str; 5] = ["ingest", "projection", "replay", "fan-out", "memory"];
+const NAMES: [&str; 6] = ["ingest", "projection", "replay", "catch-up", "fan-out", "memory"];
 /// As `kulti topics` makes them by default.
 const PARTITIONS: i32 = 64;
 const TAIL_BYTES: usize = 64 << 20;
@@ -49,6 +50,7 @@ impl Limits {
                 "ingest" => ingest::measure(&world, effort, report).await,
                 "projection" => projection::measure(&world, effort, report).await,
                 "replay" => replay::measure(&world, effort, report).await,
+                "catch-up" => catch_up::measure(&world, effort, report).await,
                 "fan-out" => fan_out::measure(&world, effort, report).await,
                 _ => memory::measure(&world, effort, report).await,
             };

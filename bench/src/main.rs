@@ -24,7 +24,7 @@ use crate::roles::Role;
 #[derive(Debug, Parser)]
 #[command(
     after_help = "Examples:\n  make bench\n  make bench B=--quick\n  make bench B='fan-out --rounds 9'\n\n\
-    Limits: ingest, projection, replay, fan-out, memory"
+    Limits: ingest, projection, replay, catch-up, fan-out, memory"
 )]
 struct Arguments {
     /// Only the limits whose name contains this

@@ -1,6 +1,7 @@
 //! What runs in a process of its own: contenders, and those who make and take the load.
 
 mod bare_sender;
+mod catch_up;
 mod gateway;
 mod http_load;
 mod http_reads;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 
 pub(crate) use bare_sender::{BareSpec, Sending};
+pub(crate) use catch_up::{CatchUpSpec, CaughtUp, ComeBack};
 pub(crate) use gateway::{GatewaySpec, Listening};
 pub(crate) use http_load::{HttpLoadSpec, LoadResult};
 pub(crate) use http_reads::{HttpReadsSpec, Reads, ReadsResult};
@@ -36,6 +38,8 @@ pub(crate) enum Role {
     HttpLoad,
     /// Makes HTTP requests that read.
     HttpReads,
+    /// Comes back and catches up.
+    CatchUp,
     /// Takes frames and checks them.
     Viewers,
 }
@@ -50,6 +54,7 @@ impl Role {
             Role::Bare => "bare",
             Role::HttpLoad => "http-load",
             Role::HttpReads => "http-reads",
+            Role::CatchUp => "catch-up",
             Role::Viewers => "viewers",
         }
     }
@@ -93,6 +98,7 @@ pub(crate) fn run(role: Role, spec: &str) -> anyhow::Result<()> {
         Role::Bare => bare_sender::run(&serde_json::from_str(spec)?),
         Role::HttpLoad => http_load::run(&serde_json::from_str(spec)?),
         Role::HttpReads => http_reads::run(&serde_json::from_str(spec)?),
+        Role::CatchUp => catch_up::run(&serde_json::from_str(spec)?),
         Role::Viewers => viewers::run(serde_json::from_str(spec)?),
     }
 }

@@ -208,19 +208,31 @@ impl Source {
             &json!({"task": "be watched", "visibility": "public"}),
         )?;
         send(self.producer.clone(), self.topic.clone(), vec![started]).await?;
+        self.wait_for_rows(world, 1).await
+    }
+
+    /// Waits until replay has come to this position.
+    pub(super) async fn wait_for_rows(&self, world: &World, wanted: i64) -> anyhow::Result<()> {
         let projected = async {
             let position = "select position from sessions where id = $1";
             while sqlx::query_scalar::<_, i64>(position)
                 .bind(self.session.as_str())
                 .fetch_optional(&world.database.pool)
                 .await?
-                .is_none()
+                .is_none_or(|position| position < wanted)
             {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             anyhow::Ok(())
         };
         tokio::time::timeout(Duration::from_secs(30), projected).await?
+    }
+
+    /// So many events, as fast as the log takes them.
+    pub(super) async fn write_at_once(&self, events: u32) -> anyhow::Result<()> {
+        let records = (0..events).map(|_| self.record("thought", &json!({"content": CONTENT})));
+        let records = records.collect::<anyhow::Result<Vec<_>>>()?;
+        send(self.producer.clone(), self.topic.clone(), records).await
     }
 
     async fn write(&self, load: &Load, messages: u32) -> anyhow::Result<()> {
