@@ -2,6 +2,7 @@
 //!
 //! The only place that reads `Authorization`, `Origin`, `Host` and the forwarding headers for a decision.
 
+mod credentials;
 mod local;
 
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{Extensions, HeaderMap};
 
+pub(crate) use self::credentials::Credentials;
 use self::local::{foreign_origin, not_local_request, not_this_machine};
 use crate::config::Visibility;
 use crate::control::{KeyRecord, Scope};
@@ -166,17 +168,26 @@ pub async fn viewer(
 ) -> Result<Viewer, Problem> {
     let connection = extensions.get::<ConnectionInfo>();
     let peer = connection.map(|connection| connection.peer.ip());
-    if let Some(key) = presented_key(state, headers).await? {
-        if !key.has(Scope::Read) {
-            return Err(Problem::new(
-                Code::KindNotAllowed,
-                "a key that only produces may not say what viewers say; this needs the scope `read`",
-            ));
-        }
-        return Ok(Viewer { key: Some(key), peer });
+    if headers.contains_key(AUTHORIZATION) {
+        return viewer_of_key(state, headers, peer).await;
     }
     writes_are_open(state, headers, extensions, "a key that may read").await?;
     Ok(Viewer { key: None, peer })
+}
+
+async fn viewer_of_key(
+    state: &AppState,
+    headers: &HeaderMap,
+    peer: Option<IpAddr>,
+) -> Result<Viewer, Problem> {
+    let key = presented_key(state, headers).await?;
+    if key.as_ref().is_none_or(|key| !key.has(Scope::Read)) {
+        return Err(Problem::new(
+            Code::KindNotAllowed,
+            "a key that only produces may not say what viewers say; this needs the scope `read`",
+        ));
+    }
+    Ok(Viewer { key, peer })
 }
 
 /// Lets a write without a key through: only before there is one, and from this machine.
@@ -186,26 +197,41 @@ async fn writes_are_open(
     extensions: &Extensions,
     needed: &str,
 ) -> Result<(), Problem> {
+    refuse_without_key(state, needed).await?;
+    match not_allowed_without_key(state, headers, extensions) {
+        None => Ok(()),
+        Some(reason) => Err(writes_are_closed(&reason)),
+    }
+}
+
+/// Once there is a key, nobody writes without one.
+async fn refuse_without_key(state: &AppState, needed: &str) -> Result<(), Problem> {
     if state.keys.any().await.map_err(key_problem)? {
         return Err(Problem::new(
             Code::Unauthorized,
             format!("send `Authorization: Bearer` and {needed}"),
         ));
     }
+    Ok(())
+}
+
+/// Why this connection may not write while there is no key.
+fn not_allowed_without_key(state: &AppState, headers: &HeaderMap, extensions: &Extensions) -> Option<String> {
     let refusal = if state.config.open_writes {
         not_local_request(state, headers, extensions)
     } else {
         not_this_machine(state, headers, extensions)
     };
-    match refusal {
-        None => Ok(()),
-        Some(reason) => Err(Problem::new(
-            Code::WritesClosed,
-            format!(
-                "until there is a key only this machine may write, and {reason}; make one with `kulti keys create`"
-            ),
-        )),
-    }
+    refusal.map(|reason| reason.to_string())
+}
+
+fn writes_are_closed(reason: &str) -> Problem {
+    Problem::new(
+        Code::WritesClosed,
+        format!(
+            "until there is a key only this machine may write, and {reason}; make one with `kulti keys create`"
+        ),
+    )
 }
 
 /// Lets through who may make and revoke keys, and hide and erase: an admin, or this machine before there is a key.

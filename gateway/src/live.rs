@@ -7,16 +7,21 @@
 //! seam between them is exact.
 
 mod backfill;
+mod begin;
 mod catch_up;
 mod channel;
+mod deadline;
 mod fan_out;
 mod fold;
 mod frames;
 mod outbox;
+mod pacing;
+mod playhead;
 mod projected;
 mod reader;
 mod ring;
 mod session_task;
+mod subscriber;
 mod subscription;
 mod tail;
 
@@ -32,11 +37,11 @@ use tokio_util::sync::CancellationToken;
 use self::backfill::Backfill;
 pub(crate) use self::channel::{Channel, Phase};
 pub(crate) use self::fan_out::Filter;
-pub(crate) use self::frames::{Format, plain, websocket_frame};
+pub(crate) use self::frames::{Format, FrameType, plain, websocket_frame};
 pub use self::metrics::LiveMetrics;
 pub(crate) use self::outbox::{Outbox, Push};
 use self::projected::Projected;
-pub(crate) use self::subscription::{From, Pace, Subscription, SubscriptionRequest};
+pub(crate) use self::subscription::{Change, From, Pace, Settings, Subscription, SubscriptionRequest};
 use self::tail::PartitionTail;
 
 mod metrics;

@@ -51,6 +51,7 @@ pub(crate) fn build_router(state: AppState) -> Router {
         .split_for_parts();
     let open_documents = registry_api::registry_router()
         .merge(openapi_router(&document))
+        .merge(watch::asyncapi::asyncapi_router())
         .layer(open_to_pages());
     api.merge(open_documents)
         .route("/", post(simple::start_stream))
@@ -85,6 +86,7 @@ fn public_reads() -> OpenApiRouter<AppState> {
         .route("/v1/sessions/{id}/files/{*path}", get(replay::routes::get_file))
         .routes(routes!(exports::export_session))
         .routes(routes!(watch::sse::stream_session))
+        .routes(routes!(watch::sse::stream_agent))
         .layer(open_to_pages())
 }
 

@@ -21,6 +21,7 @@ use crate::quotas::Quotas;
 use crate::reads::found_markers::FoundMarkers;
 use crate::reads::outline::Outlines;
 use crate::replay::Replays;
+use crate::watch::FollowedAgents;
 
 /// What a gateway is made of.
 pub struct AppParts {
@@ -73,6 +74,7 @@ pub struct Shared {
     pub(crate) found_markers: FoundMarkers,
     pub(crate) exports: Exports,
     pub(crate) replays: Replays,
+    pub(crate) followed: FollowedAgents,
     /// One permit per connection.
     pub(crate) connections: Arc<Semaphore>,
 }
@@ -108,6 +110,7 @@ impl AppState {
             found_markers: FoundMarkers::default(),
             exports: Exports::default(),
             replays: Replays::default(),
+            followed: FollowedAgents::new(parts.pool.clone(), parts.lifecycle.stopping()),
             connections: Arc::new(Semaphore::new(
                 parts.config.max_connections.min(Semaphore::MAX_PERMITS),
             )),

@@ -10,7 +10,8 @@ pub(crate) use moments::{
     FoundEvent, event_at, find_event, last_position, places_of, position_at_clock, position_since_start,
     positions_of,
 };
-pub(crate) use outline::{OutlineRow, SessionSpan, outline_page, session_span};
+pub(crate) use outline::{OutlineRow, SessionSpan, kinds_after, outline_page, session_span};
+pub(crate) use sessions::{OpenSession, open_sessions};
 pub use sessions::{SessionAccess, SessionRow, session_access};
 pub(crate) use sessions::{SessionsCursor, SessionsQuery, session_row, session_usage, sessions_page};
 pub(crate) use sessions::{access_of_segment, fold_version, has_erased, has_event};

@@ -1,9 +1,16 @@
 //! Watching: `GET /v1/watch` (WebSocket) and `GET /v1/sessions/{id}/stream` (SSE), one protocol over both.
 
+mod agents;
+pub(crate) mod asyncapi;
+mod following;
 mod handshake;
 mod protocol;
+mod remarks;
 mod socket;
 pub(crate) mod sse;
+mod viewer;
+
+pub(crate) use self::agents::FollowedAgents;
 
 use std::time::Duration;
 
@@ -13,7 +20,7 @@ use kulti_schemas::SessionId;
 
 use tokio::time::{Instant, sleep};
 
-use crate::access::{self, Reader};
+use crate::access::{self, Credentials, Reader};
 use crate::live::Phase;
 use crate::problem::{Code, Problem};
 use crate::server::ConnectionSlot;
@@ -37,12 +44,13 @@ pub(crate) async fn open_watch_socket(
 ) -> Result<Response, Problem> {
     access::check_origin(&state, request.headers())?;
     let reader = access::reader(&state, request.headers(), request.extensions()).await?;
+    let credentials = Credentials::of(&state, request.headers(), request.extensions());
     // The connection's place among those that the gateway takes stays taken while the socket lives.
     let slot = request.extensions().get::<ConnectionSlot>().cloned();
     let (response, upgraded) = handshake::accept(request)?;
     tokio::spawn(async move {
         match upgraded.await {
-            Ok((stream, received)) => socket::serve(state, reader, stream, received).await,
+            Ok((stream, received)) => socket::serve(state, (reader, credentials), stream, received).await,
             Err(error) => tracing::debug!(%error, "a socket was not upgraded"),
         }
         drop(slot);

@@ -16,9 +16,10 @@ use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::fan_out::{Attached, Subscriber};
+use super::fan_out::Attached;
 use super::frames::SessionFrames;
 use super::ring::{Ring, RingEvent};
+use super::subscriber::{Sent, Subscriber};
 
 /// Rendered events of one session that are not yet in Postgres, at the most. What goes beyond is read from Kafka.
 pub(super) const RING_BYTES: usize = 8 << 20;
@@ -79,6 +80,8 @@ pub(super) struct State {
     ended_by: Option<EventId>,
     /// What redactions hide that came while the session was watched: rows may not be masked yet.
     pub(super) redactions: Redactions,
+    /// The offset of the newest of them that came since the session was taken up.
+    redacted_at: Option<i64>,
     pub(super) visibility: Option<String>,
 }
 
@@ -255,12 +258,13 @@ impl Channel {
         self.next_subscriber.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Takes a subscriber out, also when a fan-out has it in its hands.
-    pub(crate) fn detach(&self, subscriber: &Subscriber) {
-        subscriber.gone.store(true, Ordering::Relaxed);
+    /// Takes a subscriber out, also when a fan-out has it in its hands. How far it came.
+    pub(crate) fn detach(&self, subscriber: &Subscriber) -> Sent {
+        let sent = subscriber.leave();
         self.state()
             .attached
             .retain(|attached| attached.subscriber.id != subscriber.id);
+        sent
     }
 
     /// Begins anew behind `position`; those who were further get a gap, all others go on by themselves.
@@ -278,7 +282,10 @@ impl Channel {
             attached: Vec::new(),
             ended,
             visibility,
-            ..State::default()
+            // Pages that are still on their way to a viewer were read before these.
+            redactions: std::mem::take(&mut state.redactions),
+            redacted_at: None,
+            ended_by: None,
         };
         drop(state);
         self.projected.store(0, Ordering::Relaxed);
@@ -302,8 +309,10 @@ impl Channel {
         let mut redactions = Redactions::default();
         for (ring_event, event) in rendered {
             state.note(&event);
+            if !redactions.note(&event.event).is_empty() {
+                state.redacted_at = Some(ring_event.offset);
+            }
             state.ring.push(ring_event, RING_BYTES);
-            redactions.note(&event.event);
         }
         if !redactions.is_empty() {
             state.redact(&redactions);
@@ -311,6 +320,12 @@ impl Channel {
         let head = state.ring.head();
         drop(state);
         self.head.send_replace(head);
+    }
+
+    /// True if the rows are masked as the newest events are: what is read from them may be shown.
+    pub(crate) fn rows_are_masked(&self) -> bool {
+        let redacted_at = self.state().redacted_at;
+        redacted_at.is_none_or(|offset| offset < self.projected_offset())
     }
 
     /// The event's id at a position, if it is among the newest.

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use serde_json::json;
 
 use super::channel::{Channel, State};
-use super::frames::Format;
-use super::outbox::{Outbox, Push};
+use super::frames::{Format, FrameType};
+use super::outbox::Push;
 use super::ring::{RingEvent, RingPage};
+use super::subscriber::Subscriber;
 
 /// Viewers served before other tasks get their turn.
 const CHUNK: usize = 512;
@@ -38,30 +38,6 @@ impl Filter {
     /// The range of positions a frame has to name because some may be left out.
     pub(crate) fn range(&self, from: i64, to: i64) -> Option<(i64, i64)> {
         (*self != Filter::All).then_some((from, to))
-    }
-}
-
-/// One subscription as the fan-out sees it.
-#[derive(Debug)]
-pub(crate) struct Subscriber {
-    pub(crate) id: u64,
-    /// The client's name for it.
-    pub(crate) sub: Option<String>,
-    pub(crate) outbox: Arc<Outbox>,
-    pub(crate) format: Format,
-    pub(crate) filter: Filter,
-    /// What to do when it cannot take more, or has to go on elsewhere: catch up from a position.
-    pub(crate) fall_back: FallBack,
-    /// Set when the viewer unsubscribes: nothing more is sent.
-    pub(crate) gone: AtomicBool,
-}
-
-/// Called with the position up to which everything was sent.
-pub(crate) struct FallBack(pub(crate) Box<dyn Fn(i64) + Send + Sync>);
-
-impl std::fmt::Debug for FallBack {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("FallBack")
     }
 }
 
@@ -104,7 +80,7 @@ impl Channel {
         };
         if let (Some(first), Some(last)) = (events.first(), events.last()) {
             let frame = self.page_frame(subscriber, (first.position, last.position), &events);
-            match subscriber.outbox.push(&frame) {
+            match subscriber.send(&frame, (last.position, Some(last.clock))) {
                 Push::Taken => {}
                 Push::Full => return Attach::NotYet,
                 Push::Closed => return Attach::Closed,
@@ -112,14 +88,14 @@ impl Channel {
         }
         let cursor = cursor.max(flushed);
         let sub = subscriber.sub.as_deref();
-        let mut fields = vec![("caught_up", json!({"position": cursor}))];
+        let mut fields = vec![(FrameType::CaughtUp, json!({"position": cursor}))];
         if let Some(reason) = &state.ended {
-            fields.push(("ended", json!({"position": cursor, "reason": reason})));
+            fields.push((FrameType::Ended, json!({"position": cursor, "reason": reason})));
         }
-        fields.push(("viewers", json!({"count": self.viewers()})));
+        fields.push((FrameType::Viewers, json!({"count": self.viewers()})));
         for (kind, fields) in fields {
-            let frame = self.frames.other(subscriber.format, kind, sub, None, fields);
-            if subscriber.outbox.push_control(&frame) == Push::Closed {
+            let frame = self.frames.other(subscriber.format, kind, sub, fields);
+            if subscriber.tell(&frame) == Push::Closed {
                 return Attach::Closed;
             }
         }
@@ -167,14 +143,12 @@ impl Channel {
         let mut stay = Vec::with_capacity(attached.len());
         let (mut sent, mut behind) = (0, 0);
         let flushed = events.last().map(|event| event.position);
+        let clock = events.last().map(|event| event.clock);
         for (index, mut attached) in attached.drain(..).enumerate() {
             if index % CHUNK == CHUNK - 1 {
                 tokio::task::yield_now().await;
             }
             let subscriber = &attached.subscriber;
-            if subscriber.gone.load(Ordering::Relaxed) {
-                continue;
-            }
             let first = events.first().map_or(i64::MAX, |event| event.position);
             let Some(flushed) = flushed.filter(|_| attached.cursor + 1 >= first) else {
                 behind += 1;
@@ -202,11 +176,11 @@ impl Channel {
                 });
                 shared[known].2.clone()
             };
-            match subscriber.outbox.push(&frames[0]) {
+            match subscriber.send(&frames[0], (flushed, clock)) {
                 Push::Taken => {
                     attached.cursor = flushed;
                     for frame in &frames[1..] {
-                        subscriber.outbox.push_control(frame);
+                        subscriber.tell(frame);
                     }
                     sent += frames.len();
                     stay.push(attached);
@@ -248,7 +222,7 @@ impl Channel {
         let mut frames = vec![self.frames.events(format, None, range, last.position, shown)];
         if let Some(reason) = ended {
             let fields = json!({"position": last.position, "reason": reason});
-            frames.push(self.frames.other(format, "ended", None, None, fields));
+            frames.push(self.frames.other(format, FrameType::Ended, None, fields));
         }
         frames
     }
@@ -260,14 +234,14 @@ impl Channel {
         for format in [Format::WebSocket, Format::Sse] {
             let frame = self
                 .frames
-                .other(format, "viewers", None, None, json!({"count": count}));
+                .other(format, FrameType::Viewers, None, json!({"count": count}));
             for attached in state
                 .attached
                 .iter()
                 .filter(|attached| attached.subscriber.format == format)
             {
                 // A viewer whose queue is full does without: the next count comes soon.
-                let _ = attached.subscriber.outbox.push(&frame);
+                let _ = attached.subscriber.offer(&frame);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use kulti_schemas::SessionId;
+use kulti_session::Keyframe;
 use serde_json::{Value, json};
 
 /// How a viewer is connected.
@@ -13,8 +14,56 @@ pub(crate) enum Format {
     Sse,
 }
 
+macro_rules! frame_types {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal;)+) => {
+        /// What a frame's `type` may be.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum FrameType {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl FrameType {
+            /// All of them, for the documentation.
+            #[cfg(test)]
+            pub(crate) const ALL: &'static [FrameType] = &[$(FrameType::$variant),+];
+
+            /// As clients see it.
+            pub(crate) fn as_str(self) -> &'static str {
+                match self { $(FrameType::$variant => $name),+ }
+            }
+        }
+    };
+}
+
+frame_types! {
+    /// The first one on a socket.
+    Hello = "hello";
+    /// Answers a ping.
+    Pong = "pong";
+    /// What a viewer said is in the log.
+    Accepted = "accepted";
+    /// The whole state as of a position.
+    State = "state";
+    /// Events, in order.
+    Events = "events";
+    /// From here on live.
+    CaughtUp = "caught_up";
+    /// Where playback is; answers what was changed about it.
+    Clock = "clock";
+    /// Positions that cannot be had.
+    Gap = "gap";
+    /// How many watch.
+    Viewers = "viewers";
+    /// The session has ended.
+    Ended = "ended";
+    /// Which session of an agent is watched from now on.
+    Following = "following";
+    /// Something cannot be done.
+    Error = "error";
+}
+
 /// Frames one JSON object. `id` is the position that an SSE client resumes from.
-pub(crate) fn frame(format: Format, kind: &str, id: Option<i64>, json: &[u8]) -> Bytes {
+pub(crate) fn frame(format: Format, kind: FrameType, id: Option<i64>, json: &[u8]) -> Bytes {
     match format {
         Format::WebSocket => websocket_frame(0x1, json),
         Format::Sse => {
@@ -22,7 +71,7 @@ pub(crate) fn frame(format: Format, kind: &str, id: Option<i64>, json: &[u8]) ->
             if let Some(id) = id {
                 out.extend_from_slice(format!("id: {id}\n").as_bytes());
             }
-            out.extend_from_slice(format!("event: {kind}\ndata: ").as_bytes());
+            out.extend_from_slice(format!("event: {}\ndata: ", kind.as_str()).as_bytes());
             out.extend_from_slice(json);
             out.extend_from_slice(b"\n\n");
             out.into()
@@ -93,32 +142,44 @@ impl SessionFrames {
             json.extend_from_slice(event);
         }
         json.extend_from_slice(b"]}");
-        frame(format, "events", Some(last), &json)
+        frame(format, FrameType::Events, Some(last), &json)
     }
 
     /// Any other frame: `fields` beside type, session and sub.
-    pub(crate) fn other(
-        &self,
-        format: Format,
-        kind: &str,
-        sub: Option<&str>,
-        id: Option<i64>,
-        fields: Value,
-    ) -> Bytes {
-        let mut object = json!({"type": kind, "session": &*self.id});
+    pub(crate) fn other(&self, format: Format, kind: FrameType, sub: Option<&str>, fields: Value) -> Bytes {
+        let mut object = json!({"type": kind.as_str(), "session": &*self.id});
         if let (Value::Object(object), Value::Object(fields)) = (&mut object, fields) {
             if let Some(sub) = sub {
                 object.insert("sub".into(), sub.into());
             }
             object.extend(fields);
         }
-        frame(format, kind, id, object.to_string().as_bytes())
+        frame(format, kind, None, object.to_string().as_bytes())
     }
 }
 
+/// `state`: a keyframe, which names its session itself. `answers` is the `id` of the message that asked for it.
+pub(crate) fn state_frame(
+    format: Format,
+    sub: Option<&str>,
+    answers: Option<&Value>,
+    keyframe: &Keyframe,
+) -> Bytes {
+    let keyframe_json = keyframe.to_json();
+    let mut json = Vec::with_capacity(keyframe_json.len() + 256);
+    json.extend_from_slice(b"{\"type\":\"state\",");
+    for (name, value) in [("sub", sub.map(Value::from)), ("id", answers.cloned())] {
+        if let Some(value) = value {
+            json.extend_from_slice(format!("\"{name}\":{value},").as_bytes());
+        }
+    }
+    json.extend_from_slice(&keyframe_json.as_bytes()[1..]);
+    frame(format, FrameType::State, Some(keyframe.now.position), &json)
+}
+
 /// A frame that belongs to no session: `hello`, `pong`, `error`.
-pub(crate) fn plain(format: Format, kind: &str, fields: Value) -> Bytes {
-    let mut object = json!({"type": kind});
+pub(crate) fn plain(format: Format, kind: FrameType, fields: Value) -> Bytes {
+    let mut object = json!({"type": kind.as_str()});
     if let (Value::Object(object), Value::Object(fields)) = (&mut object, fields) {
         object.extend(fields);
     }
@@ -128,6 +189,14 @@ pub(crate) fn plain(format: Format, kind: &str, fields: Value) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_frame_type_is_documented() {
+        let page = include_str!("../../../docs/protocol.md");
+        for kind in FrameType::ALL {
+            assert!(page.contains(&format!("| `{}` |", kind.as_str())), "{kind:?}");
+        }
+    }
 
     #[test]
     fn websocket_lengths_take_the_shortest_form() {

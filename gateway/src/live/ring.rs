@@ -119,6 +119,18 @@ impl Ring {
         RingPage::Events(events)
     }
 
+    /// The event of this id, if it is held.
+    pub(crate) fn find(&self, id: EventId) -> Option<&RingEvent> {
+        self.events.iter().find(|event| event.id == id)
+    }
+
+    /// The position of the last event that is held at or before a moment of the session's clock.
+    pub(crate) fn last_at(&self, time: Timestamp) -> Option<i64> {
+        let count = self.events.partition_point(|event| event.clock <= time);
+        let last = self.events.get(count.checked_sub(1)?)?;
+        Some(last.position)
+    }
+
     /// The event at `position`, if it is held.
     pub(crate) fn event(&self, position: i64) -> Option<&RingEvent> {
         let first = self.events.front()?.position;

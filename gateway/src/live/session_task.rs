@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::channel::Phase;
 use super::fold::SessionFold;
+use super::frames::FrameType;
 use super::projected::{LOG_TRUNCATED, session_snapshot};
 use super::{Channel, Live};
 
@@ -188,11 +189,11 @@ async fn try_take_up(live: &Live, channel: &Arc<Channel>) -> Result<SessionFold,
         if attached.cursor > position {
             let fields = json!({"from": position + 1, "to": attached.cursor, "reason": "log_truncated"});
             let subscriber = &attached.subscriber;
-            let frame =
-                channel
-                    .frames
-                    .other(subscriber.format, "gap", subscriber.sub.as_deref(), None, fields);
-            subscriber.outbox.push_control(&frame);
+            let sub = subscriber.sub.as_deref();
+            let frame = channel
+                .frames
+                .other(subscriber.format, FrameType::Gap, sub, fields);
+            subscriber.tell(&frame);
         }
         (attached.subscriber.fall_back.0)(attached.cursor.min(position));
     }

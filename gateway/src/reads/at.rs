@@ -66,13 +66,15 @@ impl At {
             Some(at) => Ok(at),
             None => match parameters.text("t") {
                 None => Ok(At::Live),
-                Some(text) => parse_since(text)
-                    .or_else(|| parse_seconds(text))
-                    .map(At::Since)
-                    .or_else(|| At::parse(text))
-                    .ok_or_else(|| not_a_moment("t")),
+                Some(text) => At::parse_time(text).ok_or_else(|| not_a_moment("t")),
             },
         }
+    }
+
+    /// Reads any form, where bare digits are seconds since the start.
+    pub(crate) fn parse_time(text: &str) -> Option<Self> {
+        let since = parse_since(text).or_else(|| parse_seconds(text));
+        since.map(At::Since).or_else(|| At::parse(text))
     }
 
     /// The moment that a query names with this parameter.

@@ -76,3 +76,28 @@ pub(crate) async fn outline_page(
     .fetch_all(pool)
     .await
 }
+
+/// How many events of one kind.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct KindCount {
+    pub(crate) kind: String,
+    pub(crate) events: i64,
+    /// The position of the last of them.
+    pub(crate) last: i64,
+}
+
+/// The events of a session above `after`, counted by kind.
+pub(crate) async fn kinds_after(
+    pool: &PgPool,
+    session: &SessionId,
+    after: i64,
+) -> Result<Vec<KindCount>, sqlx::Error> {
+    sqlx::query_as(
+        "select kind, count(*) as events, max(position) as last from events
+         where session_id = $1 and position > $2 group by kind",
+    )
+    .bind(session.as_str())
+    .bind(after)
+    .fetch_all(pool)
+    .await
+}

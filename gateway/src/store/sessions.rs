@@ -247,6 +247,35 @@ fn sessions_statement(
     statement
 }
 
+/// A session that has not ended, as far as it decides who may follow its agent to it.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct OpenSession {
+    pub(crate) id: String,
+    pub(crate) agent: String,
+    pub(crate) visibility: Option<String>,
+    pub(crate) owner: Option<String>,
+    pub(crate) started_at: DateTime<Utc>,
+}
+
+/// The newest open sessions of each of these agents, the one that began last first. Looks no further back than an open
+/// session can be silent, so that an agent with a long history costs no more.
+pub(crate) async fn open_sessions(pool: &PgPool, agents: &[String]) -> Result<Vec<OpenSession>, sqlx::Error> {
+    sqlx::query_as(
+        "select s.id, s.agent_id as agent, s.visibility, o.key_id as owner, s.started_at
+         from unnest($1::text[]) as followed (agent)
+         cross join lateral (
+             select id, agent_id, visibility, started_at from sessions
+             where agent_id = followed.agent and received_at > now() - interval '13 hours' and ended_at is null
+             order by started_at desc, id limit 20
+         ) as s
+         left join control.session_owners o on o.session_id = s.id
+         order by s.started_at desc, s.id",
+    )
+    .bind(agents)
+    .fetch_all(pool)
+    .await
+}
+
 /// Whether replay has committed this event.
 pub(crate) async fn has_event(
     pool: &PgPool,
