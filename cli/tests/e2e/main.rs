@@ -4,14 +4,17 @@
 
 mod browser;
 mod cluster;
+mod deadlines;
 mod duplicates;
 mod exports;
+mod following;
 mod identity;
 mod kills;
 mod moderation;
 mod operate;
 mod outages;
 mod pages;
+mod playback;
 mod producer;
 mod rebuild;
 mod seam;
