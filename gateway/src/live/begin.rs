@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kulti_schemas::{EventId, Timestamp};
+use kulti_session::Workspace;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -174,7 +175,11 @@ impl Course {
         let session = &self.channel.session;
         let mut keyframe = {
             let _permit = self.state.live.inner.queries.acquire().await;
-            keyframe_at(&self.state, session, position).await?
+            match answered(store::last_position(&self.state.pool, session)).await? {
+                Some(last) => keyframe_at(&self.state, session, position.min(last)).await?,
+                // Replay has not come to it yet.
+                None => Workspace::new().keyframe(),
+            }
         };
         if keyframe.profile.session.is_empty() {
             keyframe.profile.session = session.to_string();
