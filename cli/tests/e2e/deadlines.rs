@@ -58,11 +58,18 @@ async fn what_was_missed_is_caught_up_with_in_the_time_that_was_asked_for() {
     recorded.transcript.extend(sent);
     // How near it lands is what the bench says; here it must not have been dumped at once, nor forgotten.
     assert!(landed >= Duration::from_millis(3_800), "{landed:?}");
-    seen.extend(viewer.events_until(recorded.transcript.last().expect("events")).await);
+    seen.extend(
+        viewer
+            .events_until(recorded.transcript.last().expect("events"))
+            .await,
+    );
     assert_part_of(&recorded.transcript, &seen, "who caught up");
     for events in &frames {
         let alone = |event: &Value| {
-            event["kind"] == "code.changed" || event["data"]["text"].as_str().is_some_and(|text| text.contains("passed"))
+            event["kind"] == "code.changed"
+                || event["data"]["text"]
+                    .as_str()
+                    .is_some_and(|text| text.contains("passed"))
         };
         assert!(events.len() == 1 || !events.iter().any(alone), "{events:?}");
     }

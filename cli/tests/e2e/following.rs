@@ -38,13 +38,18 @@ async fn a_follower_goes_on_to_the_agents_next_session_and_sees_it_from_its_begi
         let last = events.last().expect("events")["id"].as_str().expect("an id");
         let seen = viewer.events_until(last).await;
         assert_eq!(seen[0].0, 1);
-        assert_eq!(seen.into_iter().map(|(_, id)| id).collect::<Vec<_>>(), ids(&events));
+        assert_eq!(
+            seen.into_iter().map(|(_, id)| id).collect::<Vec<_>>(),
+            ids(&events)
+        );
         all.push(session);
     }
 
     // Whoever comes later is on the newest one that is open, and not torn away from where it looks.
     let open = session_id();
-    gateway.send(&[thought(&open, "one"), thought(&open, "two")]).await;
+    gateway
+        .send(&[thought(&open, "one"), thought(&open, "two")])
+        .await;
     assert_eq!(following(&mut viewer).await, json!(open));
     viewer.say(json!({"op": "pause", "sub": "f", "id": 1})).await;
     while viewer.frame().await["id"] != 1 {}

@@ -19,6 +19,7 @@ mod producer;
 mod rebuild;
 mod seam;
 mod slow_viewers;
+mod soak_playback;
 mod states;
 mod truncation;
 mod two_gateways;

@@ -26,8 +26,7 @@ impl Credentials {
         let connection = extensions.get::<ConnectionInfo>();
         // A copy: the header's own bytes keep the whole request in memory.
         let authorization = headers.get(AUTHORIZATION);
-        let authorization =
-            authorization.and_then(|value| HeaderValue::from_bytes(&value.as_bytes().to_vec()).ok());
+        let authorization = authorization.and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok());
         let refusal = match authorization {
             Some(_) => None,
             None => not_allowed_without_key(state, headers, extensions),

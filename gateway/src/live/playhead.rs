@@ -84,11 +84,11 @@ impl Playhead {
     pub(super) async fn wait(&mut self, course: &Course, events: &[RingEvent]) -> usize {
         let at_once = events.partition_point(|event| event.position <= self.target);
         match self.pace {
-            Pace::Max => return events.len(),
+            Pace::Max => events.len(),
             _ if at_once > 0 => {
                 let last = &events[at_once - 1];
                 self.last = Some((last.clock, Instant::now()));
-                return at_once;
+                at_once
             }
             Pace::Speed(speed) => self.wait_at_speed(course, events, speed).await,
             Pace::Deadline(_) => self.wait_by_weight(course, events).await,

@@ -50,15 +50,14 @@ impl Remarks {
         }
     }
 
-    /// # Errors
-    /// Gives it back when too many wait.
-    pub(super) fn push(&mut self, said: Said) -> Result<(), Said> {
+    /// False, and the remark is not taken, when too many wait.
+    pub(super) fn push(&mut self, said: Said) -> bool {
         if self.waiting.len() >= WAITING {
-            return Err(said);
+            return false;
         }
         self.waiting.push_back(said);
         self.begin();
-        Ok(())
+        true
     }
 
     /// The next answer. Can be dropped and called again.

@@ -135,7 +135,7 @@ impl Viewer {
                     remark,
                     id,
                 };
-                if self.remarks.push(said).is_err() {
+                if !self.remarks.push(said) {
                     let refusal = Refusal {
                         code: "busy",
                         detail: "what was said before is not written yet".to_owned(),

@@ -191,10 +191,21 @@ async fn the_description_of_the_api_names_every_route() {
         ("/v1/sessions/{id}", "get"),
         ("/v1/sessions/{id}/events", "get"),
         ("/v1/sessions/{id}/stream", "get"),
+        ("/v1/agents/{agent}/stream", "get"),
         ("/v1/watch", "get"),
         ("/v1/keys", "post"),
         ("/v1/keys/{id}", "delete"),
     ] {
         assert!(document["paths"][path].get(method).is_some(), "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn the_description_of_the_watch_protocol_is_served_beside_it() {
+    let gateway = gateway().await;
+    let answer = send(gateway.get("/asyncapi.json")).await;
+    assert_eq!(answer.headers()[CONTENT_TYPE], "application/json");
+    let document = body(answer).await;
+    assert_eq!(document["asyncapi"], "3.0.0");
+    assert_eq!(document["channels"]["watch"]["address"], "/v1/watch");
 }
