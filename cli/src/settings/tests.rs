@@ -1,3 +1,4 @@
+use clap::CommandFactory as _;
 use kulti_consumers::life::LifeOptions;
 use kulti_gateway::{GatewayConfig, Visibility};
 
@@ -150,4 +151,44 @@ fn a_default_can_be_replaced_but_not_what_somebody_said() {
         Visibility::Private
     );
     assert_eq!(settings.get("listen").0, "127.0.0.1:9");
+}
+
+#[test]
+fn the_page_of_settings_lists_what_there_is() {
+    let page = include_str!("../../../docs/configuration.md");
+    let rows: Vec<String> = SETTINGS
+        .iter()
+        .map(|setting| {
+            let default = match setting.default {
+                "" => String::new(),
+                default => format!("`{default}`"),
+            };
+            let (name, variable) = (setting.name, setting.variable);
+            format!("| `{name}` | `{variable}` | {default} | {} |", setting.meaning)
+        })
+        .collect();
+    let (_, table) = page
+        .split_once("| name | variable | default | meaning |\n|---|---|---|---|\n")
+        .expect("the table");
+    let listed: Vec<&str> = table.lines().take_while(|line| line.starts_with('|')).collect();
+    assert_eq!(
+        listed,
+        rows,
+        "docs/configuration.md should have:\n{}\n",
+        rows.join("\n")
+    );
+    for variable in OTHER_VARIABLES {
+        assert!(page.contains(&format!("| `{variable}` |")), "{variable}");
+    }
+    let mut command = crate::args::Arguments::command();
+    command.build();
+    for name in ["serve", "gateway", "consume"] {
+        let flags = command.find_subcommand(name).expect("a command").get_arguments();
+        for flag in flags
+            .filter_map(|flag| flag.get_long())
+            .filter(|flag| !["help", "version"].contains(flag))
+        {
+            assert!(page.contains(&format!("`--{flag}")), "--{flag} of kulti {name}");
+        }
+    }
 }
