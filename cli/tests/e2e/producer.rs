@@ -1,7 +1,10 @@
 //! Events as a producer sends them.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use kulti_schemas::Event;
+use kulti_test_support::event;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -63,6 +66,16 @@ pub async fn send_steadily(
     session: &str,
     per_second: usize,
     time: Duration,
+) -> Vec<String> {
+    send_counting(gateway, session, (per_second, time), &AtomicI64::new(0)).await
+}
+
+/// The same, for those who want to know meanwhile how many were acknowledged.
+pub async fn send_counting(
+    gateway: &Gateway,
+    session: &str,
+    (per_second, time): (usize, Duration),
+    acknowledged: &AtomicI64,
 ) -> Vec<String> {
     let started = Instant::now();
     let mut sent = Vec::new();

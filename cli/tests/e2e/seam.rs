@@ -1,6 +1,8 @@
 //! The seam between what was and what happens: nobody loses, repeats or reorders anything, whenever they join.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -8,46 +10,67 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::cluster::Cluster;
-use crate::producer::{send_steadily, session_id, thought};
+use crate::cluster::{Cluster, Gateway};
+use crate::producer::{ids, send_counting, send_steadily, session_id, thought};
 use crate::viewer::{Viewer, assert_part_of};
 
 const VIEWERS: u64 = 200;
 const PER_SECOND: usize = 1000;
 
-/// Viewers who join at random moments of `within`, from random places, and watch to the end.
+/// Number, socket, and the position behind which it sees everything; -1 where that is the moment it came.
+type Joined = (u64, Viewer, i64);
+
+/// Viewers who join at random moments of `within`, from random places of what was acknowledged by then.
 fn join_at_random(
     address: SocketAddr,
     session: &str,
-    within: Duration,
-    seed: u64,
-) -> JoinSet<(u64, Viewer, i64)> {
+    (within, seed): (Duration, u64),
+    acknowledged: &Arc<AtomicI64>,
+) -> JoinSet<Joined> {
     let mut viewers = JoinSet::new();
     for number in 0..VIEWERS {
-        let session = session.to_owned();
+        let (session, acknowledged) = (session.to_owned(), acknowledged.clone());
         let mut random = StdRng::seed_from_u64(seed + number);
         viewers.spawn(async move {
             let moment = within.mul_f64(random.random_range(0.0..1.0));
             tokio::time::sleep(moment).await;
-            let sent_by_then = (moment.as_secs_f64() * PER_SECOND as f64) as i64;
+            let by_then = acknowledged.load(Ordering::Relaxed);
             let (from, after): (Value, i64) = match number % 3 {
                 0 => (json!("start"), 0),
                 1 => (json!("live"), -1),
                 _ => {
-                    let position = random.random_range(0..sent_by_then.max(1));
+                    let position = random.random_range(0..by_then.max(1));
                     (json!({"position": position}), position)
                 }
             };
-            (number, Viewer::watch(address, &session, from).await, after)
+            let mut viewer = Viewer::watch(address, &session, from).await;
+            if after < 0 {
+                // From here on it misses nothing.
+                viewer.frame_of("caught_up").await;
+            }
+            (number, viewer, after)
         });
     }
     viewers
 }
 
-async fn check_viewers(mut viewers: JoinSet<(u64, Viewer, i64)>, transcript: std::sync::Arc<Vec<String>>) {
+/// Waits for all of them, and sends what all of them are to see in the end.
+async fn end(
+    gateway: &Gateway,
+    session: &str,
+    viewers: JoinSet<Joined>,
+    transcript: &mut Vec<String>,
+) -> Vec<Joined> {
+    let viewers = viewers.join_all().await;
+    let last = [thought(session, "end")];
+    gateway.send(&last).await;
+    transcript.extend(ids(&last));
+    viewers
+}
+
+async fn check_viewers(viewers: Vec<Joined>, transcript: Arc<Vec<String>>) {
     let mut checks = JoinSet::new();
-    while let Some(joined) = viewers.join_next().await {
-        let (number, mut viewer, after) = joined.expect("a viewer");
+    for (number, mut viewer, after) in viewers {
         let transcript = transcript.clone();
         checks.spawn(async move {
             let seen = viewer.events_until(transcript.last().expect("events")).await;
@@ -74,17 +97,19 @@ async fn viewers_who_join_at_any_moment_see_one_transcript_also_while_replay_sta
     cluster.wait_for_rows(&session, 1).await;
 
     let time = Duration::from_secs(12);
-    let viewers = join_at_random(gateway.address, &session, time, 1);
+    let acknowledged = Arc::new(AtomicI64::new(0));
+    let viewers = join_at_random(gateway.address, &session, (time, 1), &acknowledged);
     let pause = async {
         tokio::time::sleep(Duration::from_secs(3)).await;
         let held = cluster.hold_replay().await;
         tokio::time::sleep(Duration::from_secs(5)).await;
         drop(held);
     };
-    // Viewers are read while events flow: their queues are bounded.
-    let (sent, ()) = tokio::join!(send_steadily(&gateway, &session, PER_SECOND, time), pause);
+    let sending = send_counting(&gateway, &session, (PER_SECOND, time), &acknowledged);
+    let (sent, ()) = tokio::join!(sending, pause);
     let mut transcript = vec![first["id"].as_str().expect("an id").to_owned()];
     transcript.extend(sent);
+    let viewers = end(&gateway, &session, viewers, &mut transcript).await;
     check_viewers(viewers, transcript.clone().into()).await;
 
     cluster.wait_for_rows(&session, transcript.len() as i64).await;
@@ -108,8 +133,10 @@ async fn a_gateway_that_restarts_while_replay_stands_still_goes_on_without_a_sea
     let gateway = cluster.gateway().await;
     gateway.ready().await;
     let time = Duration::from_secs(4);
-    let viewers = join_at_random(gateway.address, &session, time, 1000);
-    transcript.extend(send_steadily(&gateway, &session, PER_SECOND, time).await);
+    let acknowledged = Arc::new(AtomicI64::new(0));
+    let viewers = join_at_random(gateway.address, &session, (time, 1000), &acknowledged);
+    transcript.extend(send_counting(&gateway, &session, (PER_SECOND, time), &acknowledged).await);
+    let viewers = end(&gateway, &session, viewers, &mut transcript).await;
     check_viewers(viewers, transcript.clone().into()).await;
     drop(held);
     cluster.wait_for_rows(&session, transcript.len() as i64).await;
@@ -137,7 +164,7 @@ async fn what_the_memory_bound_dropped_is_read_from_the_log() {
     for _ in 0..12 {
         let batch: Vec<Value> = (0..50).map(|_| thought(&session, &large)).collect();
         gateway.send(&batch).await;
-        transcript.extend(crate::producer::ids(&batch));
+        transcript.extend(ids(&batch));
     }
     let mut viewers = JoinSet::new();
     for number in 0..6 {
@@ -149,6 +176,6 @@ async fn what_the_memory_bound_dropped_is_read_from_the_log() {
         let (address, session) = (gateway.address, session.clone());
         viewers.spawn(async move { (number, Viewer::watch(address, &session, from).await, -1) });
     }
-    check_viewers(viewers, transcript.clone().into()).await;
+    check_viewers(viewers.join_all().await, transcript.clone().into()).await;
     drop(held);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
@@ -52,8 +53,10 @@ impl Viewer {
 
     /// The next frame; `None` when the socket was closed.
     pub async fn next_frame(&mut self) -> Option<Value> {
+        // Pings are no frames: they do not make the wait longer.
+        let deadline = Instant::now() + LIMIT;
         loop {
-            let message = tokio::time::timeout(LIMIT, self.socket.next())
+            let message = tokio::time::timeout_at(deadline, self.socket.next())
                 .await
                 .expect("a frame in time");
             match message {
