@@ -17,6 +17,7 @@ mod pages;
 mod playback;
 mod producer;
 mod rebuild;
+mod sealed;
 mod seam;
 mod slow_viewers;
 mod soak_playback;

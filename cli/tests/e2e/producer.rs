@@ -52,6 +52,30 @@ pub fn events(session: &str, count: usize) -> Vec<Value> {
     (0..count).map(event).collect()
 }
 
+/// A session of an agent at work, as the log has it: it starts, thinks, edits files, prints and pays.
+pub fn work(session: &str, count: usize) -> Vec<Event> {
+    let event_of = |number: usize| match number % 6 {
+        _ if number == 0 => event(session).started("a task"),
+        0 => event(session).thought(&format!("thought {number} about what to do next")),
+        1 => event(session).kind(
+            "code.changed",
+            json!({"path": format!("src/{}.rs", number % 5), "action": "create",
+                "content": format!("one\n{number}\nthree\n")}),
+        ),
+        2 => event(session).kind(
+            "code.changed",
+            json!({"path": format!("src/{}.rs", (number - 1) % 5), "action": "edit",
+                "patch": format!("@@ -1,3 +1,3 @@\n one\n-{}\n+{number} edited\n three\n", number - 1)}),
+        ),
+        3 => event(session).kind("usage", json!({"model": "m", "input": number, "cost_usd": 0.25})),
+        _ => event(session).output(&format!(
+            "\x1b[3{}mline {number}\x1b[0m of a build that prints a lot\r\n",
+            number % 8
+        )),
+    };
+    (0..count).map(event_of).collect()
+}
+
 /// Ids in the order sent.
 pub fn ids(events: &[Value]) -> Vec<String> {
     events
@@ -83,6 +107,7 @@ pub async fn send_counting(
         let batch = events(session, 50);
         gateway.send(&batch).await;
         sent.extend(ids(&batch));
+        acknowledged.store(sent.len() as i64, Ordering::Relaxed);
         let due = started + Duration::from_secs_f64(sent.len() as f64 / per_second as f64);
         tokio::time::sleep_until(due).await;
     }
