@@ -19,7 +19,7 @@ const LONGEST: i64 = 1_000_000;
 /// Moments of a round, each asked for once.
 const SEEKS: i64 = 200;
 const PAGE: i64 = 1_000;
-const HOT: usize = 2_000;
+const HOT: usize = 20_000;
 
 /// One run of one contender.
 struct Run {

@@ -57,7 +57,7 @@ pub(super) fn run(spec: &CatchUpSpec) -> anyhow::Result<()> {
             parent.say(&CaughtUp {
                 p50_ms: milliseconds.get(times / 2).copied().unwrap_or(f64::NAN),
                 bytes: last.len(),
-                events: memmem::find_iter(&last, b"{\"position\":").count(),
+                events: memmem::find_iter(&last, b",\"kind\":\"").count(),
             })?;
         }
         Ok(())
