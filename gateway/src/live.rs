@@ -20,6 +20,7 @@ mod playhead;
 mod projected;
 mod reader;
 mod ring;
+mod segment_frames;
 mod session_task;
 mod subscriber;
 mod subscription;

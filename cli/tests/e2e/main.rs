@@ -19,6 +19,7 @@ mod producer;
 mod rebuild;
 mod sealed;
 mod seam;
+mod segments;
 mod slow_viewers;
 mod soak_playback;
 mod states;

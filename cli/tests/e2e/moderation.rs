@@ -333,3 +333,34 @@ async fn a_redaction_that_names_nothing_or_says_nothing_is_refused() {
     }
     assert_eq!(cluster.rows(&session).await.len(), 5);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_redacted_while_it_waits_to_be_shown_is_not_shown() {
+    let recorded = crate::playback::recorded(20).await;
+    let session = &recorded.session;
+    let mut viewer = recorded.viewer(json!({"speed": 2})).await;
+    // The page with the twelfth event is read by now, and due in five seconds.
+    viewer.frame_of("events").await;
+    let body =
+        json!({"reason": "a password", "events": [{"event": recorded.transcript[11], "field": "/content"}]});
+    let path = format!("/v1/sessions/{session}/redactions");
+    let (status, answer) = post(&recorded.gateway, &path, &body).await;
+    assert!(status < 300, "{status} {answer}");
+    viewer.say(json!({"op": "ping", "id": "redacted"})).await;
+    while viewer.frame().await["id"] != "redacted" {}
+    viewer.say(json!({"op": "speed", "speed": 16})).await;
+    let mut shown = String::new();
+    while !shown.contains(&recorded.transcript[15]) {
+        shown.push_str(&viewer.frame_of("events").await.to_string());
+    }
+    assert!(shown.contains(&recorded.transcript[11]), "{shown}");
+    assert!(!shown.contains("step 12\""), "{shown}");
+    viewer
+        .say(json!({"op": "seek", "to": {"position": 15}, "id": 1}))
+        .await;
+    let state = viewer.frame_of("state").await["thoughts"].to_string();
+    assert!(
+        state.contains("step 13\"") && !state.contains("step 12\""),
+        "{state}"
+    );
+}

@@ -41,7 +41,9 @@ pub async fn recorded(count: usize) -> Recorded {
     gateway.ready().await;
     let session = session_id();
     let events = an_hour_ago(&session, count);
-    gateway.send(&events).await;
+    for part in events.chunks(5_000) {
+        gateway.send(part).await;
+    }
     cluster.wait_for_rows(&session, count as i64).await;
     Recorded {
         transcript: ids(&events),

@@ -19,6 +19,7 @@ use super::outbox::Push;
 use super::playhead::Playhead;
 use super::projected::{LOG_TRUNCATED, session_snapshot};
 use super::ring::{RingEvent, RingPage};
+use super::segment_frames::Ahead;
 use super::subscription::{Begin, Course, Pace};
 use crate::store;
 
@@ -131,7 +132,17 @@ impl Course {
         let events = match page {
             RingPage::Events(events) => events,
             RingPage::AtHead => return Ok(false),
-            RingPage::NotHeld => self.rows(*cursor).await?,
+            RingPage::NotHeld => match self.segment_after(*cursor, clock).await? {
+                Ahead::Told(to) => {
+                    *cursor = to;
+                    return Ok(false);
+                }
+                Ahead::Events(to) => {
+                    let mut rows = self.rows(*cursor).await?;
+                    rows.retain(|event| event.position <= to);
+                    rows
+                }
+            },
         };
         if events.is_empty() {
             self.through_log(cursor, clock).await?;

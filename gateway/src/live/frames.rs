@@ -46,6 +46,8 @@ frame_types! {
     State = "state";
     /// Events, in order.
     Events = "events";
+    /// A closed segment in place of its events.
+    Segment = "segment";
     /// From here on live.
     CaughtUp = "caught_up";
     /// Where playback is; answers what was changed about it.

@@ -32,6 +32,8 @@ pub(crate) fn clock_between(
 
 #[cfg(test)]
 mod tests {
+    use kulti_schemas::{AgentId, EventId, Meta, SessionId, Source};
+
     use super::*;
 
     const SECOND: i64 = 1_000_000;
@@ -62,5 +64,41 @@ mod tests {
         assert_eq!(between(0), 0);
         assert_eq!(between(1_500), 3 * SECOND);
         assert_eq!(between(60_000), 10 * SECOND);
+    }
+
+    #[test]
+    fn an_agent_whose_clock_is_an_hour_off_is_shown_at_the_same_pace() {
+        let pauses = |hours: i64| {
+            let (mut clock, mut pauses) = (None, Vec::new());
+            for seconds in [0, 1, 5, 5, 60, 61] {
+                let received = Timestamp(1_800_000_000 * SECOND + seconds * SECOND);
+                let time = Timestamp(received.0 + hours * 3600 * SECOND);
+                let next = kulti_session::session_clock(clock, &meta(time, received));
+                if let Some(clock) = clock {
+                    pauses.push(pause(clock, next, 2.0, Some(Duration::from_secs(30))).as_millis());
+                }
+                clock = Some(next);
+            }
+            pauses
+        };
+        assert_eq!(pauses(0), [500, 2_000, 0, 15_000, 500]);
+        assert_eq!(pauses(1), pauses(0), "ahead: when it arrived counts");
+        assert_eq!(pauses(-1), pauses(0), "behind: how far apart it was counts");
+    }
+
+    fn meta(time: Timestamp, received: Timestamp) -> Meta {
+        Meta {
+            event_id: EventId::generate(),
+            session_id: SessionId::parse("s").expect("an id"),
+            agent_id: AgentId::parse("nex").expect("an id"),
+            time,
+            received,
+            source: Source::Agent,
+            producer: None,
+            generation: None,
+            seq: None,
+            cause: None,
+            attributes: Default::default(),
+        }
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Playhead {
     target: i64,
     /// Nothing after this is sent.
     pub(super) limit: i64,
+    /// Only the open segment is left: nobody needs to ask for another.
+    pub(super) no_more_segments: bool,
     /// The last event's clock and the moment it was due.
     last: Option<(Timestamp, Instant)>,
     next_clock: Instant,
@@ -52,6 +54,7 @@ impl Playhead {
             idle_cap: course.settings.idle_cap,
             target,
             limit: if course.settings.paused { target } else { i64::MAX },
+            no_more_segments: false,
             last: course.subscriber.sent().clock.map(|clock| (clock, now)),
             next_clock: now + CLOCK_EVERY,
             catching_up,

@@ -67,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) idle_cap: Option<Duration>,
     pub(crate) filter: Filter,
     pub(crate) paused: bool,
+    /// Closed segments are told of in place of their events, while everything is sent at max.
+    pub(crate) segments: bool,
 }
 
 /// What a viewer asks for.

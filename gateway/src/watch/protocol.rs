@@ -114,6 +114,7 @@ struct Message {
     to: Option<Value>,
     state: Option<bool>,
     paused: Option<bool>,
+    segments: Option<bool>,
     speed: Option<Value>,
     idle_cap_ms: Option<u64>,
     kinds: Option<Vec<String>>,
@@ -198,6 +199,7 @@ fn subscribe(message: Message) -> Result<ClientMessage, BadMessage> {
         idle_cap: message.idle_cap_ms.map(Duration::from_millis),
         filter: filter(message.kinds),
         paused: message.paused.unwrap_or(false),
+        segments: message.segments.unwrap_or(false),
     };
     let state = message.state.unwrap_or(false);
     match (message.session, message.agent) {

@@ -49,6 +49,8 @@ pub(crate) struct StreamQuery {
     idle_cap_ms: Option<u64>,
     /// Only these kinds, separated by commas.
     kinds: Option<String>,
+    /// Closed segments are told of in place of their events, at max and without `kinds`.
+    segments: Option<bool>,
     /// Where a client without headers goes on; the header `Last-Event-ID` wins.
     last_event_id: Option<String>,
 }
@@ -70,6 +72,7 @@ impl StreamQuery {
             idle_cap: self.idle_cap_ms.map(Duration::from_millis),
             filter: filter(kinds),
             paused: false,
+            segments: self.segments.unwrap_or(false),
         })
     }
 }

@@ -19,3 +19,4 @@ mod replay;
 mod server;
 mod simple;
 mod viewers;
+mod watch;

@@ -1,0 +1,63 @@
+//! Closed segments in place of their events, for viewers who fetch and unpack them themselves.
+
+use kulti_schemas::SessionId;
+use kulti_tables::segments::{StoredSegment, segments_of};
+use serde_json::json;
+
+use super::Filter;
+use super::catch_up::Stop;
+use super::frames::FrameType;
+use super::playhead::Playhead;
+use super::subscriber::Sent;
+use super::subscription::{Course, Pace};
+use crate::store::answered;
+
+/// What comes next for a viewer who takes segments.
+pub(super) enum Ahead {
+    /// A closed segment was told of: it has everything up to here.
+    Told(i64),
+    /// Events up to this position, as rows.
+    Events(i64),
+}
+
+impl Course {
+    /// Tells of the closed segment that begins after the cursor, if one does; otherwise says how far it is to the next.
+    pub(super) async fn segment_after(&self, cursor: i64, clock: &mut Playhead) -> Result<Ahead, Stop> {
+        let takes_segments = self.settings.segments
+            && clock.pace == Pace::Max
+            && self.settings.filter == Filter::All
+            && !clock.no_more_segments;
+        if !takes_segments || !self.channel.rows_are_masked() {
+            return Ok(Ahead::Events(i64::MAX));
+        }
+        let session = &self.channel.session;
+        let next = answered(segments_of(&self.state.pool, session, cursor, 1)).await?;
+        let Some((segment, to)) = next
+            .first()
+            .and_then(|segment| Some((segment, segment.last_position?)))
+        else {
+            clock.no_more_segments = true;
+            return Ok(Ahead::Events(i64::MAX));
+        };
+        if segment.first_position > cursor + 1 {
+            return Ok(Ahead::Events(segment.first_position - 1));
+        }
+        if to > clock.limit {
+            return Ok(Ahead::Events(i64::MAX));
+        }
+        let frame = self.frame(FrameType::Segment, segment_fields(session, segment, to));
+        self.subscriber.arrive(Sent::up_to(to, None), Some(&frame));
+        Ok(Ahead::Told(to))
+    }
+}
+
+fn segment_fields(session: &SessionId, segment: &StoredSegment, to: i64) -> serde_json::Value {
+    let sha256: String = segment.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    json!({
+        "from": segment.first_position,
+        "to": to,
+        "bytes": segment.bytes,
+        "url": format!("/v1/sessions/{session}/segments/{sha256}"),
+        "sha256": sha256,
+    })
+}
