@@ -5,11 +5,13 @@ FROM rust:1.95.0-slim-trixie AS build
 RUN apt-get update \
   && apt-get install -y --no-install-recommends g++ make \
   && rm -rf /var/lib/apt/lists/*
+RUN rustup target add wasm32-unknown-unknown
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
   --mount=type=cache,target=/src/target \
-  cargo build --release --locked -p kulti \
+  dev/wasm \
+  && cargo build --release --locked -p kulti \
   && strip --strip-debug -o /kulti target/release/kulti
 
 FROM debian:trixie-slim

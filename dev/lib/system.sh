@@ -2,7 +2,7 @@
 # What is called what on which system. Sourced by dev/setup, which sets MISSING and PINNED.
 
 # rustup puts itself there; a shell that was open before does not know it yet.
-case ":$PATH:" in *":$HOME/.cargo/bin:"*) ;; *) PATH=$PATH:$HOME/.cargo/bin ;; esac
+case ":$PATH:" in *":$HOME/.cargo/bin:"*) ;; *) PATH=$HOME/.cargo/bin:$PATH ;; esac
 
 system() {
   case "$(uname -s)" in
@@ -27,6 +27,7 @@ purpose_of() {
     cc | cxx) echo "C and C++ compiler: librdkafka and zstd are built from source" ;;
     rust) echo "Rust $PINNED, pinned in rust-toolchain.toml" ;;
     rust_lints) echo "rustfmt and clippy of Rust $PINNED" ;;
+    wasm) echo "Rust for WebAssembly: the player in HTML exports is built with it" ;;
     java) echo "Java 17 or newer (Kafka), or a Docker engine that answers" ;;
     maven) echo "Maven (fetches Kafka and PostgreSQL), or a Docker engine that answers" ;;
     xz) echo "unpacks PostgreSQL" ;;
@@ -73,6 +74,19 @@ rust_commands() {
   echo "rustup toolchain install $PINNED --profile minimal --component rustfmt --component clippy"
 }
 
+wasm_commands() {
+  case "$MISSING" in *wasm*) echo "rustup target add --toolchain $PINNED wasm32-unknown-unknown" ;; esac
+}
+
+# Where rustup cannot fetch the target, Debian has a Rust for the web that can build it.
+install_wasm_on_debian() {
+  rustup target add --toolchain "$PINNED" wasm32-unknown-unknown && return 0
+  local linker
+  apt-get update -q || return 1
+  linker=$(apt-cache search --names-only '^lld-[0-9]+$' | sed 's/ .*//' | sort -t - -k 2 -n | tail -n 1)
+  apt-get install -y -q --no-install-recommends rustc-web cargo-web rust-web-src "${linker:-lld}"
+}
+
 install_commands() {
   local here found sudo=
   here=$(system)
@@ -93,6 +107,7 @@ install_commands() {
   esac
   case "$here:$MISSING" in fedora:*kcat*) echo "kcat is not packaged here: see github.com/edenhill/kcat" ;; esac
   rust_commands "$here"
+  wasm_commands
 }
 
 install_on_debian() {
@@ -109,7 +124,11 @@ install_on_debian() {
     # shellcheck disable=SC2086  # several packages
     apt-get install -y -q --no-install-recommends $found || return 1
   fi
-  case "$MISSING" in *rust*) ;; *) return 0 ;; esac
+  case "$MISSING" in *rust*) install_rust_on_debian || return 1 ;; esac
+  case "$MISSING" in *wasm*) install_wasm_on_debian ;; esac
+}
+
+install_rust_on_debian() {
   if ! command -v rustup >/dev/null 2>&1 && ! apt-get install -y -q --no-install-recommends rustup; then
     curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs -o "$WORK/rustup.sh" || return 1
     sh "$WORK/rustup.sh" -y --profile minimal --default-toolchain none || return 1

@@ -7,7 +7,7 @@ LOGS=$ROOT/.stack/logs
 mkdir -p "$LOGS"
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 export KULTI_STACK_ENGINE=${KULTI_STACK_ENGINE:-auto}
-case ":$PATH:" in *":$HOME/.cargo/bin:"*) ;; *) export PATH=$PATH:$HOME/.cargo/bin ;; esac
+case ":$PATH:" in *":$HOME/.cargo/bin:"*) ;; *) export PATH=$HOME/.cargo/bin:$PATH ;; esac
 
 # step NAME COMMAND...: one line while it runs; its output only if it fails.
 step() {

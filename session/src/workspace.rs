@@ -211,6 +211,21 @@ impl Workspace {
         }
     }
 
+    /// What the session says about itself.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// What was said.
+    pub fn conversation(&self) -> &Conversation {
+        &self.conversation
+    }
+
+    /// What the agent is at.
+    pub fn activity(&self) -> &Activity {
+        &self.activity
+    }
+
     /// The screen of a terminal; without a name, of the one that was used last. `None` if there is none.
     pub fn screen(&self, terminal: Option<&str>) -> Option<Screen> {
         self.terminals.screen(terminal)
@@ -274,7 +289,7 @@ impl Keyframe {
 }
 
 /// The session's clock after an event (see `clock.rs`, which is the same over the log's types).
-fn session_clock(before: Option<i64>, event: &FoldEvent<'_>) -> i64 {
+pub fn session_clock(before: Option<i64>, event: &FoldEvent<'_>) -> i64 {
     let told = event.time.min(event.received);
     match (event.is_agents(), before) {
         (true, before) => before.map_or(told, |before| before.max(told)),
