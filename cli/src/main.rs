@@ -18,6 +18,7 @@ mod event_text;
 mod failure;
 mod output;
 mod pacing;
+mod player;
 mod problem;
 mod redaction;
 mod rendering;

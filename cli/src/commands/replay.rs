@@ -1,5 +1,6 @@
 //! `kulti replay`: a recorded session again, at the pace it happened or faster.
 
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::commands::tail::describe;
 use crate::environment::Environment;
 use crate::output::{Paint, note, print_bytes, print_line};
 use crate::pacing::{Pacer, Speed};
+use crate::player;
 use crate::rendering::{RenderOptions, Renderer};
 use crate::watch_client::{Start, Update, Watcher};
 
@@ -41,6 +43,9 @@ pub(crate) struct ReplayArguments {
     /// Pass the terminal's bytes through as they are: only for sessions that you trust
     #[arg(long, conflicts_with = "json")]
     raw: bool,
+    /// Line by line on a terminal too, instead of the player
+    #[arg(long)]
+    lines: bool,
     #[command(flatten)]
     server: ServerArguments,
 }
@@ -52,9 +57,31 @@ fn recorded_start(text: &str) -> Result<Start, String> {
     }
 }
 
+impl ReplayArguments {
+    /// True on a terminal that can be drawn on and has a keyboard.
+    fn wants_player(&self, environment: &Environment) -> bool {
+        let is_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
+        is_terminal
+            && environment.get("TERM").is_none_or(|name| name != "dumb")
+            && !(self.json || self.raw || self.lines)
+    }
+}
+
 /// Shows the session to its end, or to now if it has none yet.
 pub(crate) async fn run(arguments: ReplayArguments, environment: &Environment) -> anyhow::Result<()> {
     let client = Client::connect(arguments.server.url.as_deref(), environment).await?;
+    if arguments.wants_player(environment) {
+        let (from, after) = match arguments.from {
+            Start::After(position) => (Start::Beginning, position),
+            from => (from, 0),
+        };
+        let options = player::Options {
+            speed: arguments.speed,
+            after,
+            colours: Paint::for_stdout(environment).is_on(),
+        };
+        return player::play(Watcher::new(client, arguments.session, from), options).await;
+    }
     let watcher = Watcher::new(client, arguments.session.clone(), arguments.from);
     let speed = if arguments.json {
         Speed::Max
