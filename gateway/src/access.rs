@@ -46,6 +46,11 @@ impl Reader {
             || visibility == Visibility::Public.as_str()
             || owner.is_some_and(|owner| self.key_id() == Some(owner))
     }
+    /// Says whether everybody may see a session with this visibility, whoever asks.
+    pub fn is_public(&self, session_visibility: Option<&str>) -> bool {
+        let visibility = session_visibility.unwrap_or(self.default_visibility.as_str());
+        visibility == Visibility::Public.as_str()
+    }
     /// The same one as an admin, who has shown that by `admin`.
     pub(crate) fn of_admin(self) -> Self {
         Reader {

@@ -4,6 +4,7 @@
 //! Each format is an [`Encoder`]; they know nothing of where events come from.
 
 mod asciicast;
+mod html;
 mod markdown;
 mod ndjson;
 mod parquet;
@@ -23,6 +24,7 @@ use tokio::sync::Semaphore;
 use crate::access;
 use crate::path::PathSegment;
 use crate::problem::{Code, Problem};
+use crate::reads::as_of::keyframe_at;
 use crate::reads::at::{At, resolve};
 use crate::reads::markers::markers_of;
 use crate::reads::parameters::{Parameters, invalid};
@@ -42,15 +44,18 @@ enum Format {
     Asciicast,
     /// A transcript for people.
     Markdown,
+    /// A page that plays it by itself.
+    Html,
     /// A table for analysts.
     Parquet,
 }
 
 impl Format {
-    const ALL: [Format; 4] = [
+    const ALL: [Format; 5] = [
         Format::Ndjson,
         Format::Asciicast,
         Format::Markdown,
+        Format::Html,
         Format::Parquet,
     ];
 
@@ -59,6 +64,7 @@ impl Format {
             Format::Ndjson => "ndjson",
             Format::Asciicast => "asciicast",
             Format::Markdown => "markdown",
+            Format::Html => "html",
             Format::Parquet => "parquet",
         }
     }
@@ -73,6 +79,7 @@ impl Format {
             Format::Ndjson => ("application/x-ndjson", "ndjson"),
             Format::Asciicast => ("application/x-asciicast", "cast"),
             Format::Markdown => ("text/markdown; charset=utf-8", "md"),
+            Format::Html => ("text/html; charset=utf-8", "html"),
             Format::Parquet => ("application/vnd.apache.parquet", "parquet"),
         }
     }
@@ -123,14 +130,14 @@ struct Range {
     last: i64,
 }
 
-/// Takes a session away: `ndjson` (the events as readers get them), `asciicast` (v3, one terminal), `markdown` (a transcript), `parquet` (a table).
+/// Takes a session away: `ndjson` (the events as readers get them), `asciicast` (v3, one terminal), `markdown` (a transcript), `html` (a page that plays it without a network), `parquet` (a table).
 ///
 /// The export ends where the session is when it begins. One that fails on the way is cut off, never ended in order.
 #[utoipa::path(
     get, path = "/v1/sessions/{id}/export", tag = "read",
     params(
         ("id" = String, Path, description = "The session's id"),
-        ("format" = Option<String>, Query, description = "ndjson (default), asciicast, markdown or parquet"),
+        ("format" = Option<String>, Query, description = "ndjson (default), asciicast, markdown, html or parquet"),
         ("from" = Option<String>, Query, description = "The first event, or a time from which on: any form that `at` \
             takes. A clip alone is that clip"),
         ("to" = Option<String>, Query, description = "The last event, or a time up to which"),
@@ -176,6 +183,13 @@ pub(crate) async fn export_session(
             Box::new(asciicast::Asciicast::new(&row, range, terminal, markers))
         }
         Format::Markdown => Box::new(markdown::Markdown::new(&row, range)),
+        Format::Html => {
+            let start = match range.first {
+                1 => None,
+                first => Some(keyframe_at(&state, &session, first - 1).await?),
+            };
+            Box::new(html::Html::new(&row, start.as_ref())?)
+        }
         Format::Parquet => Box::new(
             parquet::Parquet::new()
                 .map_err(|_| Problem::new(Code::Internal, "Parquet could not be begun"))?,

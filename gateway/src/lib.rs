@@ -4,6 +4,7 @@
 //! `AppState::new` puts it together; `run` serves it; `AppState::live` is run beside it.
 
 mod access;
+mod alis;
 mod close_codes;
 mod config;
 pub mod control;
@@ -21,6 +22,7 @@ mod moderation;
 mod openapi;
 mod pages;
 mod path;
+mod pictures;
 mod problem;
 mod quotas;
 mod reads;

@@ -1,8 +1,8 @@
 //! The pages that the gateway serves: static files embedded in the binary, under a strict content policy.
 //!
-//! Owns the routes `/`, `/watch/{agent}`, `/s/{session}` and `/assets/{file}`. Refuses to render anything: the
-//! pages are the same bytes for everybody and ask the public API for what they show, so who may see a session
-//! is decided there and nowhere else.
+//! Owns the routes `/`, `/watch/{agent}` and `/assets/{file}`, and the page behind `/s/{session}` (`pictures.rs` has that
+//! route). Refuses to render anything: the pages are the same bytes for everybody, but for the tags that name a public
+//! session's picture, and ask the public API for what they show, so who may see a session is decided there.
 
 use std::sync::LazyLock;
 
@@ -25,6 +25,7 @@ const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src '
 /// Assets keep their names between releases, so a browser asks each time and the ETag answers.
 const REVALIDATE: &str = "no-cache";
 
+const HEAD_END: &str = "</head>";
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
@@ -40,17 +41,19 @@ struct PageFile {
 
 impl PageFile {
     fn new(name: &'static str, content_type: &'static str, body: &'static [u8]) -> Self {
-        let digest = Sha256::digest(body);
-        let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let etag =
-            HeaderValue::from_str(&format!("\"{hex}\"")).expect("hex digits in quotes are a header value");
         Self {
             name,
             content_type,
             body,
-            etag,
+            etag: etag(body),
         }
     }
+}
+
+fn etag(body: &[u8]) -> HeaderValue {
+    let digest = Sha256::digest(body);
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    HeaderValue::from_str(&format!("\"{hex}\"")).expect("hex digits in quotes are a header value")
 }
 
 macro_rules! page_files {
@@ -103,7 +106,6 @@ where
     Router::new()
         .route("/", get(show_home))
         .route("/watch/{agent}", get(show_session))
-        .route("/s/{session}", get(show_session))
         .route("/assets/{file}", get(show_asset))
 }
 
@@ -112,7 +114,21 @@ async fn show_home(headers: HeaderMap) -> Response {
 }
 
 async fn show_session(headers: HeaderMap) -> Response {
-    serve_file(&SESSION_PAGE, &headers)
+    session_page(&headers, None)
+}
+
+/// The page of a session, with tags for its head: markup, already escaped.
+pub(crate) fn session_page(headers: &HeaderMap, tags: Option<&str>) -> Response {
+    let page = &*SESSION_PAGE;
+    let text = std::str::from_utf8(page.body).unwrap_or_default();
+    match (tags, text.split_once(HEAD_END)) {
+        (Some(tags), Some((head, rest))) => {
+            let body = [head, tags, HEAD_END, rest].concat().into_bytes();
+            let etag = etag(&body);
+            respond(page, &etag, headers, axum::body::Bytes::from(body))
+        }
+        _ => serve_file(page, headers),
+    }
 }
 
 async fn show_asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
@@ -122,19 +138,28 @@ async fn show_asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     }
 }
 
-fn serve_file(file: &PageFile, request_headers: &HeaderMap) -> Response {
+fn serve_file(file: &'static PageFile, request_headers: &HeaderMap) -> Response {
+    respond(file, &file.etag, request_headers, file.body)
+}
+
+fn respond(
+    file: &PageFile,
+    etag: &HeaderValue,
+    request_headers: &HeaderMap,
+    body: impl IntoResponse,
+) -> Response {
     let headers: [(HeaderName, HeaderValue); 6] = [
-        (ETAG, file.etag.clone()),
+        (ETAG, etag.clone()),
         (CACHE_CONTROL, HeaderValue::from_static(REVALIDATE)),
         (CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_POLICY)),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (REFERRER_POLICY, HeaderValue::from_static("same-origin")),
         (CONTENT_TYPE, HeaderValue::from_static(file.content_type)),
     ];
-    if is_known_to_client(request_headers, &file.etag) {
+    if is_known_to_client(request_headers, etag) {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
-    (StatusCode::OK, headers, file.body).into_response()
+    (StatusCode::OK, headers, body).into_response()
 }
 
 /// `If-None-Match` by weak comparison: proxies that compress turn a strong tag into a weak one.
@@ -176,13 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_page_forbids_inline_code_and_foreign_origins() {
-        for path in [
-            "/",
-            "/watch/nex",
-            "/s/0198",
-            "/assets/session.js",
-            "/assets/base.css",
-        ] {
+        for path in ["/", "/watch/nex", "/assets/session.js", "/assets/base.css"] {
             let response = fetch(path, None).await;
             assert_eq!(response.status(), StatusCode::OK, "{path}");
             let policy = response.headers()[CONTENT_SECURITY_POLICY]
@@ -225,7 +244,7 @@ mod tests {
     async fn whatever_a_page_or_a_script_loads_is_embedded() {
         let mut texts = vec![
             body_text(fetch("/", None).await).await,
-            body_text(fetch("/s/x", None).await).await,
+            body_text(fetch("/watch/x", None).await).await,
         ];
         for file in ASSETS.iter() {
             texts.push(String::from_utf8(file.body.to_vec()).unwrap());

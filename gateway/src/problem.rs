@@ -65,6 +65,8 @@ codes! {
     LogUnavailable = "log_unavailable", SERVICE_UNAVAILABLE, "The log is not available";
     /// Postgres did not answer.
     DatabaseUnavailable = "database_unavailable", SERVICE_UNAVAILABLE, "The database is not available";
+    /// This server was built without what the answer needs.
+    NotBuilt = "not_built", NOT_IMPLEMENTED, "This server was built without that";
     /// More work than this server takes at once.
     Busy = "busy", SERVICE_UNAVAILABLE, "The server is busy";
     /// Nobody may write here until there is a key.

@@ -20,7 +20,7 @@ use crate::openapi::{Document, openapi_router};
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 use crate::viewers::routes as viewers;
-use crate::{exports, health, ingest, keys_api, pages, reads, registry_api, replay, watch};
+use crate::{alis, exports, health, ingest, keys_api, pages, pictures, reads, registry_api, replay, watch};
 
 /// Until a response begins: longer than a body may take and the log may take together.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
@@ -45,6 +45,7 @@ pub(crate) fn build_router(state: AppState) -> Router {
         .routes(routes!(redact::redact_session))
         .routes(routes!(erase::erase_session))
         .routes(routes!(watch::open_watch_socket))
+        .routes(routes!(alis::open_alis_socket))
         .routes(routes!(health::get_liveness))
         .routes(routes!(health::get_readiness))
         .routes(routes!(health::get_metrics))
@@ -56,6 +57,7 @@ pub(crate) fn build_router(state: AppState) -> Router {
     api.merge(open_documents)
         .route("/", post(simple::start_stream))
         .merge(pages::routes())
+        .merge(pictures::routes())
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async {
             Problem::new(Code::MethodNotAllowed, "this route does not take this method")

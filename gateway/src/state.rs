@@ -17,6 +17,7 @@ use crate::ingest::{IngestMemory, Owners, SimpleMemory};
 use crate::keys::Keys;
 use crate::live::{Live, LiveMetrics, LiveOptions};
 use crate::metrics::GatewayMetrics;
+use crate::pictures::Pictures;
 use crate::quotas::Quotas;
 use crate::reads::found_markers::FoundMarkers;
 use crate::reads::outline::Outlines;
@@ -73,6 +74,7 @@ pub struct Shared {
     pub(crate) outlines: Outlines,
     pub(crate) found_markers: FoundMarkers,
     pub(crate) exports: Exports,
+    pub(crate) pictures: Pictures,
     pub(crate) replays: Replays,
     pub(crate) followed: FollowedAgents,
     /// One permit per connection.
@@ -109,6 +111,7 @@ impl AppState {
             outlines: Outlines::default(),
             found_markers: FoundMarkers::default(),
             exports: Exports::default(),
+            pictures: Pictures::default(),
             replays: Replays::default(),
             followed: FollowedAgents::new(parts.pool.clone(), parts.lifecycle.stopping()),
             connections: Arc::new(Semaphore::new(

@@ -3,7 +3,7 @@
 mod agents;
 pub(crate) mod asyncapi;
 mod following;
-mod handshake;
+pub(crate) mod handshake;
 mod protocol;
 mod remarks;
 mod socket;

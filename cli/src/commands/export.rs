@@ -53,6 +53,8 @@ enum Format {
     Asciicast,
     /// A transcript for people
     Markdown,
+    /// A page that plays it by itself, without a network
+    Html,
     /// A table for analysts: one row per event
     Parquet,
 }

@@ -31,6 +31,19 @@ pub struct Browser {
 impl Browser {
     /// With a window of this size.
     pub async fn open(width: u32, height: u32) -> Self {
+        Self::open_with(width, height, &[]).await
+    }
+
+    /// The same without a network: whatever it asks for goes to a proxy that is not there.
+    pub async fn open_offline(width: u32, height: u32) -> Self {
+        let nowhere = [
+            "--proxy-server=http://127.0.0.1:9",
+            "--proxy-bypass-list=<-loopback>",
+        ];
+        Self::open_with(width, height, &nowhere).await
+    }
+
+    async fn open_with(width: u32, height: u32, more: &[&str]) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -42,6 +55,7 @@ impl Browser {
         let mut arguments: Vec<String> = ARGUMENTS.map(String::from).to_vec();
         arguments.push(format!("--user-data-dir={}", profile.path().display()));
         arguments.push(format!("--window-size={width},{height}"));
+        arguments.extend(more.iter().map(ToString::to_string));
         let options = json!({"goog:chromeOptions": {"args": arguments}});
         let Value::Object(capabilities) = options else {
             unreachable!("it is an object")

@@ -2,12 +2,14 @@
 
 #![allow(missing_docs)]
 
+mod alis;
 mod browser;
 mod cluster;
 mod deadlines;
 mod duplicates;
 mod exports;
 mod following;
+mod html_export;
 mod identity;
 mod kills;
 mod moderation;
@@ -23,6 +25,7 @@ mod segments;
 mod slow_viewers;
 mod soak_playback;
 mod states;
+mod terminal_player;
 mod truncation;
 mod two_gateways;
 mod viewer;

@@ -22,10 +22,18 @@ use crate::problem::{Code, Problem};
 const PROTOCOL: &str = "kulti.v1";
 
 /// The stream behind an upgraded connection, with what the client sent early.
-pub(super) type Upgraded = BoxFuture<'static, Result<(TcpStream, Bytes), hyper::Error>>;
+pub(crate) type Upgraded = BoxFuture<'static, Result<(TcpStream, Bytes), hyper::Error>>;
 
 /// The 101 response, and the stream once that is sent.
-pub(super) fn accept(mut request: Request) -> Result<(Response, Upgraded), Problem> {
+pub(super) fn accept(request: Request) -> Result<(Response, Upgraded), Problem> {
+    accept_as(request, PROTOCOL)
+}
+
+/// The same with a subprotocol of another name.
+pub(crate) fn accept_as(
+    mut request: Request,
+    protocol: &'static str,
+) -> Result<(Response, Upgraded), Problem> {
     let headers = request.headers();
     let refuse =
         |detail: &str| Problem::new(Code::InvalidParameter, format!("this is a WebSocket: {detail}"));
@@ -47,7 +55,7 @@ pub(super) fn accept(mut request: Request) -> Result<(Response, Upgraded), Probl
         .get(SEC_WEBSOCKET_KEY)
         .ok_or_else(|| refuse("`Sec-WebSocket-Key` is missing"))?;
     let accept_key = derive_accept_key(key.as_bytes());
-    let offered = has_token(headers, &SEC_WEBSOCKET_PROTOCOL, PROTOCOL);
+    let offered = has_token(headers, &SEC_WEBSOCKET_PROTOCOL, protocol);
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or_else(|| refuse("the connection cannot be upgraded"))?;
     let mut response = Response::builder()
@@ -56,7 +64,7 @@ pub(super) fn accept(mut request: Request) -> Result<(Response, Upgraded), Probl
         .header(UPGRADE, "websocket")
         .header(SEC_WEBSOCKET_ACCEPT, accept_key);
     if offered {
-        response = response.header(SEC_WEBSOCKET_PROTOCOL, PROTOCOL);
+        response = response.header(SEC_WEBSOCKET_PROTOCOL, protocol);
     }
     let response = response
         .body(Body::empty())

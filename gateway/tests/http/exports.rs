@@ -148,7 +148,7 @@ async fn an_export_that_cannot_go_on_is_cut_off_and_never_looks_complete() {
         .execute(&gateway.database.pool)
         .await
         .expect("a hole");
-    for format in ["ndjson", "asciicast", "markdown", "parquet"] {
+    for format in ["ndjson", "asciicast", "markdown", "html", "parquet"] {
         let answer = send(gateway.get(&format!("/v1/sessions/s/export?format={format}"))).await;
         if answer.status() == 200 {
             assert!(answer.bytes().await.is_err(), "{format}");

@@ -12,6 +12,7 @@ mod keys;
 mod moments;
 mod outages;
 mod outline;
+mod pictures;
 mod quotas;
 mod reads;
 mod registry;
