@@ -1,8 +1,11 @@
-//! The asciinema live stream of a session: decoded by the format's rules it shows what the fold shows, and asciinema's
-//! own player plays it.
+//! A session's terminal in asciinema's formats: the live stream, decoded by the format's rules, shows what the fold
+//! shows, and asciinema's own player plays both the stream and an exported file.
 
+use chrono::{SecondsFormat, TimeDelta, Utc};
 use futures_util::StreamExt;
 use kulti_session::{FoldEvent, Workspace};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -262,13 +265,11 @@ async fn a_live_terminal_is_streamed_as_it_goes_on_until_the_session_ends() {
     assert!(player.ended);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn asciinemas_own_player_plays_a_session_live() {
-    let mut stage = Stage::set().await;
-    stage.send(&recorded()).await;
+/// A Chromium that has loaded asciinema's player.
+async fn browser_with_player(gateway: &Gateway) -> Browser {
     let browser = Browser::open(1280, 800).await;
     // A page of the gateway without a content policy: the player compiles WebAssembly.
-    browser.goto(&stage.gateway.url("/openapi.json")).await;
+    browser.goto(&gateway.url("/openapi.json")).await;
     let library = include_str!("../vendor/asciinema-player.min.js");
     browser
         .client
@@ -278,6 +279,14 @@ async fn asciinemas_own_player_plays_a_session_live() {
         )
         .await
         .expect("the player loads");
+    browser
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asciinemas_own_player_plays_a_session_live() {
+    let mut stage = Stage::set().await;
+    stage.send(&recorded()).await;
+    let browser = browser_with_player(&stage.gateway).await;
     let url = stage.gateway.url(&stage.path("")).replace("http://", "ws://");
     let create = format!(
         "AsciinemaPlayer.create({{driver: 'websocket', url: {url:?}}}, document.body, {{autoPlay: true}}) && true"
@@ -299,4 +308,95 @@ async fn asciinemas_own_player_plays_a_session_live() {
         shown().await.contains("three")
     })
     .await;
+}
+
+/// Text of a program that draws: lines that scroll by, places that are written over, colours, an alternate screen.
+fn drawn(random: &mut SmallRng, number: usize) -> String {
+    let row = random.random_range(1..25);
+    match random.random_range(0..8) {
+        0 => format!("\u{1b}[{row};{}Hhere {number}", random.random_range(1..70)),
+        1 => "\u{1b}[?1049h\u{1b}[2J\u{1b}[3;3Hfull screen".to_owned(),
+        2 => "\u{1b}[?1049l".to_owned(),
+        3 => "\u{1b}[2K\rover".to_owned(),
+        _ => format!("\u{1b}[1;3{}mline {number}\u{1b}[0m\r\n", number % 8),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asciinemas_own_player_shows_an_export_as_the_fold_shows_it_at_a_hundred_moments() {
+    const EVERY: i64 = 200;
+    let stage = Stage::set().await;
+    let seed = rand::random();
+    let mut random = SmallRng::seed_from_u64(seed);
+    let start = Utc::now() - TimeDelta::hours(1);
+    let events: Vec<Value> = (0..400)
+        .map(|index| {
+            let time = start + TimeDelta::milliseconds(index as i64 * EVERY);
+            json!({
+                "id": Uuid::now_v7(), "session": stage.session, "agent": "nex", "kind": "terminal.output",
+                "time": time.to_rfc3339_opts(SecondsFormat::Micros, true),
+                "data": {"text": drawn(&mut random, index), "stream": "pty"},
+            })
+        })
+        .collect();
+    stage.gateway.send(&events).await;
+    stage
+        .cluster
+        .wait_for_rows(&stage.session, events.len() as i64)
+        .await;
+    let path = format!("/v1/sessions/{}/export?format=asciicast", stage.session);
+    let file = text_of(&stage.gateway, &path).await;
+
+    let browser = browser_with_player(&stage.gateway).await;
+    let file = Value::from(file);
+    browser
+        .value(&format!(
+            "(window.player = AsciinemaPlayer.create({{data: {file}}}, document.body, {{preload: true}})) && true"
+        ))
+        .await;
+    for _ in 0..100 {
+        // Half-way between two events, since the file's times are rounded to milliseconds.
+        let last = random.random_range(0..events.len());
+        let seconds = (last as f64 + 0.5) * EVERY as f64 / 1000.0;
+        browser
+            .value(&format!("player.seek({seconds}).then(() => true)"))
+            .await;
+        let path = format!(
+            "/v1/sessions/{}/screen?format=text&at={}",
+            stage.session,
+            last + 1
+        );
+        let folded = text_of(&stage.gateway, &path).await;
+        let folded = trimmed(&folded);
+        let what = format!("{seconds} s, seed {seed}: the player shows {folded}");
+        wait_until(&what, async || {
+            let shown = browser
+                .value(
+                    "[...document.querySelectorAll('.ap-line')].map((line) => line.textContent).join('\\n')",
+                )
+                .await;
+            trimmed(shown.as_str().unwrap_or_default()) == folded
+        })
+        .await;
+    }
+}
+
+async fn text_of(gateway: &Gateway, path: &str) -> String {
+    let answer = gateway
+        .client
+        .get(gateway.url(path))
+        .send()
+        .await
+        .expect("an answer");
+    answer
+        .error_for_status()
+        .expect("200")
+        .text()
+        .await
+        .expect("text")
+}
+
+fn trimmed(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n").trim_end().to_owned()
 }
