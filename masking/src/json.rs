@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 
 use crate::{Counts, Masker};
 
@@ -34,7 +35,7 @@ impl Masker {
             out: None,
             copied: 0,
             counts: Counts::default(),
-            masked_names: 0,
+            names: MaskedNames::default(),
         };
         walk.run();
         let Walk {
@@ -51,14 +52,54 @@ impl Masker {
     }
 
     /// The same for a value in memory.
-    pub fn mask_json(&self, value: &mut serde_json::Value) -> Counts {
-        let text = value.to_string();
-        let MaskedJson { json, counts } = self.mask_json_text(&text);
-        if let Cow::Owned(json) = json {
-            // What was JSON is JSON: only strings were replaced, by strings.
-            *value = serde_json::from_str(&json).unwrap_or(serde_json::Value::String(json));
-        }
+    pub fn mask_json(&self, value: &mut Value) -> Counts {
+        let mut counts = Counts::default();
+        self.mask_value("", value, &mut counts, &mut MaskedNames::default());
         counts
+    }
+
+    fn mask_value(&self, name: &str, value: &mut Value, counts: &mut Counts, names: &mut MaskedNames) {
+        match value {
+            Value::String(text) => {
+                if let Some(masked) = self.mask_member(name, text, counts) {
+                    *text = masked;
+                }
+            }
+            Value::Array(elements) => {
+                for element in elements {
+                    self.mask_value(name, element, counts, names);
+                }
+            }
+            Value::Object(members) => {
+                let named = members
+                    .iter()
+                    .find(|(name, _)| names_others(name))
+                    .and_then(|(_, value)| value.as_str().map(str::to_owned));
+                *members = std::mem::take(members)
+                    .into_iter()
+                    .map(|(name, mut value)| {
+                        self.mask_value(context(&name, named.as_deref()), &mut value, counts, names);
+                        let masked = self.mask_name(&name, counts, names);
+                        (masked.unwrap_or(name), value)
+                    })
+                    .collect();
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    /// A member's name, if it is masked. Two that are secrets must not become one.
+    fn mask_name(&self, name: &str, counts: &mut Counts, names: &mut MaskedNames) -> Option<String> {
+        let masked = self.mask_text(name);
+        let Cow::Owned(mut text) = masked.text else {
+            return None;
+        };
+        counts.merge(&masked.counts);
+        names.0 += 1;
+        if names.0 > 1 {
+            text.push_str(&format!("#{}", names.0));
+        }
+        Some(text)
     }
 
     /// A member's value, if something in it is masked.
@@ -107,6 +148,22 @@ impl Masker {
     }
 }
 
+/// How many names of members were masked in one text.
+#[derive(Default)]
+struct MaskedNames(u32);
+
+fn names_others(name: &str) -> bool {
+    NAMING.iter().any(|naming| name.eq_ignore_ascii_case(naming))
+}
+
+/// What a member's value is called: its own name or, for `value`, what the object says that it is.
+fn context<'a>(name: &'a str, named: Option<&'a str>) -> &'a str {
+    match named {
+        Some(named) if name.eq_ignore_ascii_case("value") => named,
+        _ => name,
+    }
+}
+
 /// An object or an array that is open.
 struct Open {
     is_object: bool,
@@ -127,7 +184,7 @@ struct Walk<'a, 'm> {
     /// Up to where `json` is in `out`.
     copied: usize,
     counts: Counts,
-    masked_names: usize,
+    names: MaskedNames,
 }
 
 impl Walk<'_, '_> {
@@ -172,28 +229,18 @@ impl Walk<'_, '_> {
         match open.last_mut() {
             Some(object) if object.awaits_name => {
                 object.awaits_name = false;
-                let masked = self.masker.mask_text(&text);
-                self.counts.merge(&masked.counts);
-                if let Cow::Owned(mut masked) = masked.text {
-                    // Two names that are secrets must not become one.
-                    self.masked_names += 1;
-                    if self.masked_names > 1 {
-                        masked.push_str(&format!("#{}", self.masked_names));
-                    }
+                if let Some(masked) = self.masker.mask_name(&text, &mut self.counts, &mut self.names) {
                     self.replace(range, &masked);
                 }
                 object.name.clear();
                 object.name.push_str(&text);
             }
             Some(inner) => {
-                let name = match &inner.named {
-                    Some(named) if inner.name.eq_ignore_ascii_case("value") => named.as_str(),
-                    _ => inner.name.as_str(),
-                };
+                let name = context(&inner.name, inner.named.as_deref());
                 if let Some(masked) = self.masker.mask_member(name, &text, &mut self.counts) {
                     self.replace(range, &masked);
                 }
-                if inner.is_object && NAMING.iter().any(|naming| inner.name.eq_ignore_ascii_case(naming)) {
+                if inner.is_object && names_others(&inner.name) {
                     inner.named = Some(text.into_owned());
                 }
             }
@@ -221,9 +268,9 @@ impl Walk<'_, '_> {
     }
 
     fn replace(&mut self, range: Range<usize>, text: &str) {
-        let out = self.out.get_or_insert_default();
+        let out = self.out.get_or_insert_with(String::new);
         out.push_str(&self.json[self.copied..range.start]);
-        out.push_str(&serde_json::Value::from(text).to_string());
+        out.push_str(&Value::from(text).to_string());
         self.copied = range.end;
     }
 }

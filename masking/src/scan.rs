@@ -100,10 +100,7 @@ fn plain_spans(rules: &Rules, allow: &AllowList, bytes: &[u8]) -> Vec<Span> {
 }
 
 /// Where which rule's pattern may begin.
-pub(crate) fn candidates<'a>(
-    rules: &'a Rules,
-    bytes: &'a [u8],
-) -> impl Iterator<Item = (usize, usize)> + 'a {
+pub(crate) fn candidates<'a>(rules: &'a Rules, bytes: &'a [u8]) -> impl Iterator<Item = (usize, usize)> + 'a {
     rules
         .keywords
         .find_overlapping_iter(bytes)

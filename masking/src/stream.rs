@@ -59,8 +59,7 @@ impl StreamMasker {
         self.held_since.get_or_insert(now);
         self.bytes.extend_from_slice(chunk);
         let suspect = self.suspect();
-        let word = self.last_word();
-        self.release(suspect.min(word), now, out);
+        self.release(self.word_before(suspect), now, out);
         if self.bytes.len() - self.held_from > MAX_HELD {
             self.release(self.bytes.len(), now, out);
         }
@@ -122,16 +121,16 @@ impl StreamMasker {
         }
     }
 
-    /// Where the last word begins, if nothing ends it.
-    fn last_word(&self) -> usize {
-        let held = &self.bytes[self.held_from..];
-        let word = held
+    /// Where the word begins that ends at `end`: a keyword may be in the middle of its secret.
+    fn word_before(&self, end: usize) -> usize {
+        let end = end.max(self.held_from);
+        let word = self.bytes[self.held_from..end]
             .iter()
             .rev()
             .take(MAX_WORD)
             .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'~' | b'.'))
             .count();
-        self.bytes.len() - word
+        end - word
     }
 
     /// Of what is suspect, where the begun value begins.
@@ -144,7 +143,10 @@ impl StreamMasker {
             .iter()
             .rev()
             .take_while(|byte| {
-                !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'"' | b'\'' | b'=' | b':' | b'`')
+                !matches!(
+                    byte,
+                    b' ' | b'\t' | b'\r' | b'\n' | b'"' | b'\'' | b'=' | b':' | b'`'
+                )
             })
             .count();
         self.bytes.len() - value
@@ -159,10 +161,16 @@ impl StreamMasker {
             .find(|span| span.start.max(self.held_from) < end && end < span.end);
         let end = cut_off.map_or(end, |span| span.start).max(self.held_from);
         let mut last = self.held_from;
-        for span in spans.iter().filter(|span| span.end > self.held_from && span.end <= end) {
+        for span in spans
+            .iter()
+            .filter(|span| span.end > self.held_from && span.end <= end)
+        {
             let begin = span.start.max(last);
             out.extend_from_slice(&self.bytes[last..begin]);
-            let hidden = Span { start: begin, ..*span };
+            let hidden = Span {
+                start: begin,
+                ..*span
+            };
             self.masker
                 .write_marker(&hidden, &self.bytes[begin..span.end], out);
             self.counts.add(self.masker.rules.rules[span.rule].name, 1);
@@ -214,4 +222,3 @@ fn is_unfinished(dfa: &hybrid::dfa::DFA, cache: &mut Option<Box<hybrid::dfa::Cac
     // Without an answer it is held: in doubt more is.
     step(cache).unwrap_or(true)
 }
-
