@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-#: What a relay does with one request: pass it on, answer by itself, or pass it on and lose the answer.
+#: What a relay does with one request: pass it on (all of it, or the half), answer by itself, or lose the answer.
 Behaviour = tuple[int, dict[str, str]] | str
 
 
@@ -48,11 +48,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(behaviour[0], behaviour[1], b'{"title":"later","code":"busy"}')
             return
         assert relay.target
+        lines = body.splitlines(keepends=True)
+        if behaviour == "only the first half":
+            body = b"".join(lines[: len(lines) // 2])
         connection = http.client.HTTPConnection(urlsplit(relay.target).netloc, timeout=30)
         connection.request("POST", self.path, body, {"Content-Type": self.headers["Content-Type"]})
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
+        if behaviour == "only the first half":
+            told = json.loads(content)
+            told["results"] += [{"status": "retry", "code": "quota_exceeded"}] * (len(lines) - len(lines) // 2)
+            content = json.dumps(told).encode()
         if behaviour == "lose the answer":
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
