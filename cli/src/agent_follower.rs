@@ -88,7 +88,7 @@ impl AgentFollower {
         let sessions = match agent_sessions(&self.client, &self.agent).await {
             Ok(sessions) => sessions,
             // The watcher says what is wrong with the connection.
-            Err(error) if !first && crate::sender::is_passing(&error) => {
+            Err(error) if !first && crate::failure::is_passing(&error) => {
                 self.look_at = Instant::now() + LOOK_EVERY;
                 return Ok(None);
             }

@@ -2,6 +2,9 @@
 
 use std::io::ErrorKind;
 
+use kulti_runner::error::ClientError;
+use kulti_runner::problem::Problem;
+
 /// A failure with an exit code of its own; everything else is 1.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -14,6 +17,18 @@ pub(crate) enum Failure {
     /// The command has already said what failed: 1, and nothing more to print.
     #[error("failed")]
     Reported,
+}
+
+/// What the server said, if the failure is its answer.
+pub(crate) fn problem(error: &anyhow::Error) -> Option<&Problem> {
+    error.downcast_ref::<ClientError>()?.problem()
+}
+
+/// Whether the same may work later: the network's failure, or a server that is busy.
+pub(crate) fn is_passing(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<ClientError>()
+        .is_some_and(ClientError::is_passing)
 }
 
 /// A usage error.

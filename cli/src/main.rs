@@ -8,7 +8,6 @@
 
 mod agent_follower;
 mod args;
-mod backoff;
 mod client;
 mod commands;
 mod demo;
@@ -19,10 +18,8 @@ mod failure;
 mod output;
 mod pacing;
 mod player;
-mod problem;
 mod redaction;
 mod rendering;
-mod sender;
 mod server;
 mod session_events;
 mod session_list;

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use crate::environment::Environment;
 
@@ -22,6 +23,11 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
 /// Says something to the person at the terminal. Nothing can be done if nobody listens.
 pub(crate) fn note(text: &str) {
     writeln!(io::stderr().lock(), "{text}").ok();
+}
+
+/// Says why something is sent again.
+pub(crate) fn note_retry(reason: &str, delay: Duration) {
+    note(&format!("{reason}; trying again in {:.1} s", delay.as_secs_f64()));
 }
 
 /// Writes colours, or leaves them out.

@@ -37,13 +37,10 @@ pub(crate) struct SessionEntry {
 
 /// Asks for a page of `GET /v1/sessions`.
 pub(crate) async fn sessions_page(client: &Client, query: &[(&str, String)]) -> anyhow::Result<SessionsPage> {
-    client
-        .json(
-            client
-                .request(Method::GET, client.url(&["v1", "sessions"]))
-                .query(query),
-        )
-        .await
+    let request = client
+        .request(Method::GET, client.url(&["v1", "sessions"]))
+        .query(query);
+    Ok(client.json(request).await?)
 }
 
 /// The agent's newest sessions, in the order in which they started.

@@ -14,11 +14,11 @@ use tokio_tungstenite::tungstenite::Message;
 
 use self::frame::{Broken, Frame, may_come_back};
 pub(crate) use self::update::{Start, Update};
-use crate::backoff::Backoff;
 use crate::client::Client;
 use crate::event_line::EventLine;
 use crate::terminal_text::clean;
 use crate::watch_socket::{Socket, open};
+use kulti_runner::backoff::Backoff;
 
 /// A silent connection is asked whether it is still there, and given up after this many silent intervals.
 const SILENCE: Duration = Duration::from_secs(20);

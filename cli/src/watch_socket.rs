@@ -25,7 +25,7 @@ pub(crate) async fn open(client: &Client) -> anyhow::Result<Socket> {
         .header(UPGRADE, "websocket")
         .header(SEC_WEBSOCKET_VERSION, "13")
         .header(SEC_WEBSOCKET_KEY, &key);
-    let response = request.send().await.map_err(|error| client.unreachable(error))?;
+    let response = request.send().await.map_err(|error| client.unreachable(&error))?;
     let response = client.success(response).await?;
     let accepted = response
         .headers()

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Client, is_alive, parse_url};
+use crate::client::{Client, connect, is_alive, parse_url};
 use crate::commands::serve::{RecordedServer, listen_settings};
 use crate::demo::{EXAMPLES, Recording, play_in_a_loop};
 use crate::environment::Environment;
@@ -65,7 +65,7 @@ pub(crate) async fn run(arguments: DemoArguments, environment: &Environment) -> 
     spawn_gateway(&process, listener)?;
     spawn_consumer(&process, Role::Replay)?;
     spawn_life(&process)?;
-    let client = Client::connect(Some(&url), environment).await?;
+    let client = connect(Some(&url), environment).await?;
     let agents = Agents::start(&client, recordings);
     let names = agents.names.clone();
     let server = RunningServer {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::args::ServerArguments;
-use crate::client::Client;
+use crate::client::connect;
 use crate::environment::Environment;
 use crate::failure::usage;
 use crate::output::{note, print_line};
@@ -56,7 +56,7 @@ pub(crate) async fn run(arguments: EraseArguments, environment: &Environment) ->
         server,
     } = arguments;
     SessionId::parse(&session).map_err(|error| usage(format!("`{session}` is no session: {error}")))?;
-    let client = Client::connect(server.url.as_deref(), environment).await?;
+    let client = connect(server.url.as_deref(), environment).await?;
     let url = client.url(&["v1", "sessions", &session]);
     if !yes {
         let entry: SessionEntry = client.json(client.request(Method::GET, url)).await?;

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use reqwest::{Method, Response};
 
 use crate::args::ServerArguments;
-use crate::client::Client;
+use crate::client::{Client, connect};
 use crate::environment::Environment;
 use crate::failure::usage;
 use crate::output::note;
@@ -65,7 +65,7 @@ pub(crate) async fn run(arguments: ExportArguments, environment: &Environment) -
     if is_binary && arguments.output.is_none() && io::stdout().is_terminal() {
         return Err(usage("Parquet is not for terminals: name a file with -o"));
     }
-    let client = Client::connect(arguments.server.url.as_deref(), environment).await?;
+    let client = connect(arguments.server.url.as_deref(), environment).await?;
     let name = arguments.format.to_possible_value();
     let mut query = vec![(
         "format",
@@ -77,7 +77,7 @@ pub(crate) async fn run(arguments: ExportArguments, environment: &Environment) -
     let url = client.url(&["v1", "sessions", &arguments.session, "export"]);
     let request = client.request(Method::GET, url).query(&query);
     // No limit for the whole: what is large takes its time, and shows that it comes.
-    let response = request.send().await.map_err(|error| client.unreachable(error))?;
+    let response = request.send().await.map_err(|error| client.unreachable(&error))?;
     let response = client.success(response).await?;
     match arguments.output {
         None => download(&client, response, &mut io::stdout().lock(), None)
@@ -125,7 +125,7 @@ async fn download(
     let (mut bytes, mut shown_at) = (0, Instant::now());
     loop {
         let chunk = response.chunk().await.map_err(|error| {
-            let cut = client.unreachable(error);
+            let cut = client.unreachable(&error);
             anyhow::anyhow!("the export was cut off after {}: {cut}", size(bytes))
         })?;
         let Some(chunk) = chunk else { break };

@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::PgPool;
 
 use crate::args::ServerArguments;
-use crate::client::Client;
+use crate::client::{Client, connect};
 use crate::environment::Environment;
 use crate::output::{Paint, note, print_line, table};
 use crate::settings::{ConfigArguments, Settings};
@@ -172,7 +172,7 @@ impl Way {
             return Ok(Access::Database(settings.database()?.connect().await?));
         }
         Ok(Access::Server(
-            Client::connect(self.server.url.as_deref(), environment).await?,
+            connect(self.server.url.as_deref(), environment).await?,
         ))
     }
 }
@@ -220,13 +220,10 @@ impl Access {
             Access::Server(client) => {
                 let scopes: Vec<&str> = new.scopes.iter().map(|scope| scope.as_str()).collect();
                 let body = json!({"name": new.name, "scopes": scopes, "agent": new.agent});
-                client
-                    .json(
-                        client
-                            .request(Method::POST, client.url(&["v1", "keys"]))
-                            .json(&body),
-                    )
-                    .await
+                let request = client
+                    .request(Method::POST, client.url(&["v1", "keys"]))
+                    .json(&body);
+                Ok(client.json(request).await?)
             }
         }
     }

@@ -11,7 +11,6 @@ use crate::client::{Client, origin, parse_url};
 use crate::environment::Environment;
 use crate::failure::usage;
 use crate::output::{note, print_line};
-use crate::problem::Problem;
 use crate::state::Folders;
 
 /// Flags of `kulti login`.
@@ -55,11 +54,11 @@ async fn check_key(client: &Client) -> anyhow::Result<()> {
         .query(&[("limit", "1")]);
     match client.answer(request).await {
         Ok(_) => Ok(()),
-        Err(error) => match error.downcast_ref::<Problem>() {
+        Err(error) => match error.problem() {
             Some(problem) if problem.status == StatusCode::UNAUTHORIZED.as_u16() => {
                 anyhow::bail!("{} does not know this key", client.base())
             }
-            _ => Err(error),
+            _ => Err(error.into()),
         },
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::args::ServerArguments;
-use crate::client::Client;
+use crate::client::{Client, connect};
 use crate::environment::Environment;
 use crate::failure::usage;
 use crate::output::{Paint, note, print_line, table};
@@ -73,7 +73,7 @@ fn span(text: &str) -> Result<(u64, u64), String> {
 
 /// Hides it, or says what it would hide.
 pub(crate) async fn run(arguments: RedactArguments, environment: &Environment) -> anyhow::Result<()> {
-    let client = Client::connect(arguments.server.url.as_deref(), environment).await?;
+    let client = connect(arguments.server.url.as_deref(), environment).await?;
     let pattern = pattern(&arguments)?;
     let targets = match &pattern {
         Some(pattern) => find(&client, &arguments.session, pattern).await?,
@@ -174,7 +174,7 @@ async fn send(client: &Client, arguments: &RedactArguments, targets: &[Target]) 
         body["reason"] = json!(reason);
     }
     let url = client.url(&["v1", "sessions", &arguments.session, "redactions"]);
-    client.json(client.request(Method::POST, url).json(&body)).await
+    Ok(client.json(client.request(Method::POST, url).json(&body)).await?)
 }
 
 fn report(

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use crate::args::ServerArguments;
-use crate::client::Client;
+use crate::client::connect;
 use crate::commands::tail::describe;
 use crate::environment::Environment;
 use crate::output::{Paint, note, print_bytes, print_line};
@@ -69,7 +69,7 @@ impl ReplayArguments {
 
 /// Shows the session to its end, or to now if it has none yet.
 pub(crate) async fn run(arguments: ReplayArguments, environment: &Environment) -> anyhow::Result<()> {
-    let client = Client::connect(arguments.server.url.as_deref(), environment).await?;
+    let client = connect(arguments.server.url.as_deref(), environment).await?;
     if arguments.wants_player(environment) {
         let (from, after) = match arguments.from {
             Start::After(position) => (Start::Beginning, position),

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::ServerArguments;
-use crate::client::Client;
+use crate::client::connect;
 use crate::demo::{Recording, Rerun, play};
 use crate::environment::Environment;
 use crate::failure::usage;
@@ -46,8 +46,8 @@ pub(crate) struct ResendArguments {
 
 /// Reads the session, and plays it to the other server.
 pub(crate) async fn run(arguments: ResendArguments, environment: &Environment) -> anyhow::Result<()> {
-    let from = Client::connect(arguments.server.url.as_deref(), environment).await?;
-    let to = Client::connect(Some(&arguments.to), environment).await?;
+    let from = connect(arguments.server.url.as_deref(), environment).await?;
+    let to = connect(Some(&arguments.to), environment).await?;
     let mut rows = SessionEvents::new(&from, &arguments.session)?;
     let mut events = Vec::new();
     while let Some(page) = rows.next_page().await? {

@@ -9,11 +9,11 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 use self::lines::{Defaults, complete};
 use self::report::{Count, Report};
 use crate::args::ServerArguments;
-use crate::client::Client;
+use crate::client::connect;
 use crate::environment::Environment;
 use crate::failure::{Failure, usage};
-use crate::output::Paint;
-use crate::sender::{BATCH_BYTES, BATCH_EVENTS, OutgoingEvent, Sender};
+use crate::output::{Paint, note_retry};
+use kulti_runner::sender::{BATCH_BYTES, BATCH_EVENTS, OutgoingEvent, Sender};
 
 mod lines;
 mod report;
@@ -75,8 +75,8 @@ pub(crate) async fn run(arguments: SendArguments, environment: &Environment) -> 
     } else {
         Some(single_event(&arguments, &defaults)?)
     };
-    let client = Client::connect(arguments.server.url.as_deref(), environment).await?;
-    let sender = Sender::new(&client, Duration::from_secs(arguments.patience));
+    let client = connect(arguments.server.url.as_deref(), environment).await?;
+    let sender = Sender::new(&client, Duration::from_secs(arguments.patience), &note_retry);
     let mut report = Report {
         json: arguments.json,
         each: !from_stdin,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 
 use crate::args::ServerArguments;
-use crate::client::Client;
+use crate::client::{Client, connect};
 use crate::environment::Environment;
 use crate::output::{Paint, note, print_line, table};
 use crate::session_list::{SessionEntry, SessionsPage, sessions_page};
@@ -53,7 +53,7 @@ enum Status {
 
 /// Prints the sessions.
 pub(crate) async fn run(arguments: SessionsArguments, environment: &Environment) -> anyhow::Result<()> {
-    let client = Client::connect(arguments.server.url.as_deref(), environment).await?;
+    let client = connect(arguments.server.url.as_deref(), environment).await?;
     let limit = if arguments.limit == 0 {
         usize::MAX
     } else {

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::agent_follower::{AgentFollower, Followed};
 use crate::args::ServerArguments;
-use crate::client::Client;
+use crate::client::connect;
 use crate::environment::Environment;
 use crate::failure::usage;
 use crate::output::{Paint, note, print_bytes, print_line};
@@ -39,7 +39,7 @@ pub(crate) struct TailArguments {
 
 /// Watches until the session ends; an agent is followed until Ctrl-C.
 pub(crate) async fn run(arguments: TailArguments, environment: &Environment) -> anyhow::Result<()> {
-    let client = Client::connect(arguments.server.url.as_deref(), environment).await?;
+    let client = connect(arguments.server.url.as_deref(), environment).await?;
     let options = RenderOptions {
         paint: Paint::for_stdout(environment),
         raw: arguments.raw,

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::recording::{RecordedEvent, Recording, Rerun};
 use super::remarks::{self, Remarked};
 use crate::client::Client;
+use crate::output::note_retry;
 use crate::pacing::Speed;
-use crate::sender::{OutgoingEvent, Sender};
+use kulti_runner::sender::{OutgoingEvent, Sender};
 
 /// Between the end of a session and the agent's next.
 const PAUSE: Duration = Duration::from_secs(8);
@@ -71,7 +72,7 @@ pub(crate) async fn play(
     stopping: &CancellationToken,
     mut noted: impl FnMut(&Played),
 ) -> anyhow::Result<Played> {
-    let sender = Sender::new(client, PATIENCE);
+    let sender = Sender::new(client, PATIENCE, &note_retry);
     let clock = Clock::starting_now(recording, speed);
     let mut played = Played::default();
     let mut events = recording.events.iter().peekable();

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::pacing::{Moment, Pacer, Speed};
-use crate::sender::OutgoingEvent;
+use kulti_runner::sender::OutgoingEvent;
 
 /// Longer pauses of a demo are cut.
 const IDLE_CAP: Duration = Duration::from_secs(3);

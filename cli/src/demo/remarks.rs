@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use super::recording::{RecordedEvent, Rerun};
 use crate::client::Client;
-use crate::problem::Problem;
 
 /// What was just written may not be known everywhere yet.
 const ARRIVES: Duration = Duration::from_secs(5);
@@ -70,8 +69,8 @@ pub(super) async fn send(
             Ok(_) => return Ok(Remarked::Sent),
             Err(error) => error,
         };
-        let Some(problem) = error.downcast_ref::<Problem>() else {
-            return Err(error);
+        let Some(problem) = error.problem() else {
+            return Err(error.into());
         };
         let arrives = matches!(problem.status, 404 | 422) && begun.elapsed() < ARRIVES;
         let passes = problem.is_retryable() && begun.elapsed() < PATIENCE;

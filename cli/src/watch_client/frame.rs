@@ -1,11 +1,11 @@
 //! The server's frames, and the ends of a connection.
 
+use crate::failure::{is_passing, problem};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::problem::Problem;
 use crate::terminal_text::clean;
 
 /// A frame of the server, whatever its type: only what a watcher looks at.
@@ -58,11 +58,9 @@ impl Broken {
     }
 
     pub(super) fn at_connect(error: anyhow::Error) -> Self {
-        let asked = error
-            .downcast_ref::<Problem>()
-            .and_then(|problem| problem.retry_after);
+        let asked = problem(&error).and_then(|problem| problem.retry_after);
         Broken {
-            passing: crate::sender::is_passing(&error),
+            passing: is_passing(&error),
             asked,
             error,
         }

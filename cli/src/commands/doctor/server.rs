@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::Check;
-use crate::client::{Client, named_url, parse_url};
+use crate::client::{Client, connect, named_url, parse_url};
 use crate::environment::Environment;
 use crate::output::{note, print_line};
 use crate::server::reachable_url;
@@ -33,7 +33,7 @@ struct Component {
 /// The server that clients here find, if there is one.
 pub(super) async fn checks(url: Option<&str>, environment: &Environment) -> Vec<Check> {
     const CHECK: &str = "server";
-    let client = match Client::connect(url, environment).await {
+    let client = match connect(url, environment).await {
         Ok(client) => client,
         Err(error) => return vec![Check::failed(CHECK, format!("{error:#}"), "kulti config")],
     };
@@ -102,6 +102,6 @@ async fn readiness(client: &Client) -> anyhow::Result<Readiness> {
     let request = client
         .request(Method::GET, client.url(&["readyz"]))
         .timeout(ANSWER);
-    let response = request.send().await.map_err(|error| client.unreachable(error))?;
+    let response = request.send().await.map_err(|error| client.unreachable(&error))?;
     Ok(serde_json::from_slice(&response.bytes().await?)?)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
-use crate::sender::OutgoingEvent;
+use kulti_runner::sender::OutgoingEvent;
 
 /// For events that do not name their own.
 pub(super) struct Defaults {

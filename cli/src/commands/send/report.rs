@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::output::{Paint, note, print_line};
-use crate::sender::Outcome;
+use kulti_runner::sender::Outcome;
 
 /// How many events had which end.
 #[derive(Default)]

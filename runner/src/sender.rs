@@ -4,46 +4,53 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use crate::backoff::Backoff;
-use crate::client::{Client, Unreachable};
-use crate::output::note;
+use crate::client::Client;
+use crate::error::ClientError;
 use crate::problem::{Problem, retry_after};
 
 /// Events in one request, at the most.
-pub(crate) const BATCH_EVENTS: usize = 500;
+pub const BATCH_EVENTS: usize = 500;
 /// Bytes in one request, unless one event alone has more.
-pub(crate) const BATCH_BYTES: usize = 4 << 20;
+pub const BATCH_BYTES: usize = 4 << 20;
+/// For one request and its answer.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const WORTH_COMPRESSING: usize = 4 << 10;
+const ZSTD_LEVEL: i32 = 1;
 
 /// An event as it is sent.
 #[derive(Debug, Clone)]
-pub(crate) struct OutgoingEvent {
+pub struct OutgoingEvent {
     /// Its id.
-    pub(crate) id: String,
+    pub id: String,
     /// Its JSON, with that id, on one line.
-    pub(crate) json: String,
+    pub json: String,
 }
 
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// The event's id.
     #[serde(default)]
-    pub(crate) id: Option<String>,
+    pub id: Option<String>,
     /// accepted, rejected or retry.
-    pub(crate) status: String,
+    pub status: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) code: Option<String>,
+    /// Why it was not accepted (docs/errors.md).
+    pub code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) detail: Option<String>,
+    /// The same for people.
+    pub detail: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) field: Option<String>,
+    /// What is wrong, as a path into the event.
+    pub field: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) warning: Option<String>,
+    /// It was accepted, but not quite as it was meant.
+    pub warning: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -61,21 +68,32 @@ enum Attempt {
     TooMuch,
 }
 
+/// Hears why something is sent again, and after how long.
+pub type Retrying<'a> = &'a (dyn Fn(&str, Duration) + Sync);
+
 /// Sends to one server.
-pub(crate) struct Sender<'a> {
+pub struct Sender<'a> {
     client: &'a Client,
     patience: Duration,
+    retrying: Retrying<'a>,
 }
 
 impl<'a> Sender<'a> {
     /// Gives up when nothing went forward for as long as `patience`.
-    pub(crate) fn new(client: &'a Client, patience: Duration) -> Self {
-        Sender { client, patience }
+    pub fn new(client: &'a Client, patience: Duration, retrying: Retrying<'a>) -> Self {
+        Sender {
+            client,
+            patience,
+            retrying,
+        }
     }
 
     /// Sends all, in order, and says what became of each. An outcome `retry` is one that patience ended on: the
-    /// server may have it or not.
-    pub(crate) async fn send(&self, events: &[OutgoingEvent]) -> anyhow::Result<Vec<Outcome>> {
+    /// server may have it or not. Dropped at any point, nothing is lost: the same may be sent again.
+    ///
+    /// # Errors
+    /// If the server refuses all of it (no key, a foreign session) or is no Kulti: the same again would not help.
+    pub async fn send(&self, events: &[OutgoingEvent]) -> Result<Vec<Outcome>, ClientError> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; events.len()];
         let mut open: Vec<usize> = (0..events.len()).collect();
         let (mut backoff, mut progress, mut size) = (Backoff::default(), Instant::now(), BATCH_EVENTS);
@@ -114,47 +132,54 @@ impl<'a> Sender<'a> {
                 }
             };
             let delay = backoff.next_delay(asked);
-            if progress.elapsed() + delay > self.patience {
+            if progress.elapsed().saturating_add(delay) > self.patience {
                 let left = open
                     .iter()
                     .map(|index| (*index, given_up(&events[*index], &reason)));
                 left.for_each(|(index, outcome)| outcomes[index] = Some(outcome));
                 break;
             }
-            note(&format!("{reason}; trying again in {:.1} s", delay.as_secs_f64()));
+            (self.retrying)(&reason, delay);
             tokio::time::sleep(delay).await;
         }
         Ok(outcomes.into_iter().flatten().collect())
     }
 
-    async fn attempt(&self, events: &[OutgoingEvent], batch: &[usize]) -> anyhow::Result<Attempt> {
-        let mut body = String::new();
+    async fn attempt(&self, events: &[OutgoingEvent], batch: &[usize]) -> Result<Attempt, ClientError> {
+        let mut body = Vec::new();
         for index in batch {
-            body.push_str(&events[*index].json);
-            body.push('\n');
+            body.extend_from_slice(events[*index].json.as_bytes());
+            body.push(b'\n');
         }
-        let request = self
+        let mut request = self
             .client
             .request(Method::POST, self.client.url(&["v1", "events"]))
             .header(CONTENT_TYPE, "application/x-ndjson")
-            .timeout(Duration::from_secs(60))
-            .body(body);
-        let response = match request.send().await {
+            .timeout(TIMEOUT);
+        // On one machine compressing costs more than it saves.
+        if body.len() >= WORTH_COMPRESSING
+            && !self.client.is_local()
+            && let Ok(compressed) = zstd::bulk::compress(&body, ZSTD_LEVEL)
+        {
+            request = request.header(CONTENT_ENCODING, "zstd");
+            body = compressed;
+        }
+        let response = match request.body(body).send().await {
             Ok(response) => response,
-            Err(error) => return Ok(Attempt::Again(self.client.unreachable(error).to_string(), None)),
+            Err(error) => return Ok(Attempt::Again(self.client.unreachable(&error).to_string(), None)),
         };
         let (status, headers) = (response.status(), response.headers().clone());
         let body = match response.bytes().await {
             Ok(body) => body,
-            Err(error) => return Ok(Attempt::Again(self.client.unreachable(error).to_string(), None)),
+            Err(error) => return Ok(Attempt::Again(self.client.unreachable(&error).to_string(), None)),
         };
         if status.is_success() {
-            let answer: Answer = serde_json::from_slice(&body)
-                .with_context(|| format!("{} does not answer as Kulti does", self.client.base()))?;
-            anyhow::ensure!(
-                answer.results.len() == batch.len(),
-                "the server answered for another number of events"
-            );
+            let answer: Answer = serde_json::from_slice(&body).map_err(|error| self.client.foreign(error))?;
+            if answer.results.len() != batch.len() {
+                return Err(self
+                    .client
+                    .foreign("it has another number of results than it was sent events"));
+            }
             return Ok(Attempt::Decided(answer.results, retry_after(&headers)));
         }
         let problem = Problem::read(status, &headers, &body);
@@ -177,12 +202,6 @@ impl<'a> Sender<'a> {
             _ => Err(problem.into()),
         }
     }
-}
-
-/// Whether a failure is the network's, so that the same may work later.
-pub(crate) fn is_passing(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Unreachable>().is_some()
-        || error.downcast_ref::<Problem>().is_some_and(Problem::is_retryable)
 }
 
 /// The first of those still open that go into one request.

@@ -5,21 +5,19 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::terminal_text::clean;
-
 /// An answer that is no success.
 #[derive(Debug, Clone)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// The HTTP status.
-    pub(crate) status: u16,
+    pub status: u16,
     /// Stable code, if the server gave one.
-    pub(crate) code: Option<String>,
+    pub code: Option<String>,
     /// For people.
-    pub(crate) detail: String,
+    pub detail: String,
     /// What is wrong, as a path into the event.
-    pub(crate) field: Option<String>,
+    pub field: Option<String>,
     /// How long the server asks us to wait.
-    pub(crate) retry_after: Option<Duration>,
+    pub retry_after: Option<Duration>,
 }
 
 #[derive(Deserialize, Default)]
@@ -36,11 +34,7 @@ struct Body {
 
 impl Problem {
     /// From a response's parts. A body that is no problem (a proxy's page) is not shown.
-    pub(crate) fn read(
-        status: reqwest::StatusCode,
-        headers: &reqwest::header::HeaderMap,
-        body: &[u8],
-    ) -> Self {
+    pub fn read(status: reqwest::StatusCode, headers: &reqwest::header::HeaderMap, body: &[u8]) -> Self {
         let body: Body = serde_json::from_slice(body).unwrap_or_default();
         let fallback = status.canonical_reason().unwrap_or("no success").to_lowercase();
         Problem {
@@ -53,13 +47,21 @@ impl Problem {
     }
 
     /// Whether the same request may do better later.
-    pub(crate) fn is_retryable(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         matches!(self.status, 408 | 425 | 429 | 502 | 503 | 504)
     }
 }
 
+/// What a server says is shown on terminals: nothing in it may be obeyed by one, or turn the text around.
+fn clean(text: &str) -> String {
+    let is_direction = |character| matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars()
+        .filter(|character| !character.is_control() && !is_direction(*character))
+        .collect()
+}
+
 /// Retry-After in seconds; a date is left to the back-off.
-pub(crate) fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
+pub fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
     let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
     text.trim().parse().ok().map(Duration::from_secs)
 }

@@ -9,18 +9,18 @@ const LONGEST_ASKED: Duration = Duration::from_secs(120);
 
 /// Counts the failures in a row.
 #[derive(Debug, Default)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// After a success.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.failures = 0;
     }
 
     /// After a failure: how long to wait. `asked` is the server's Retry-After.
-    pub(crate) fn next_delay(&mut self, asked: Option<Duration>) -> Duration {
+    pub fn next_delay(&mut self, asked: Option<Duration>) -> Duration {
         let delay = delay(self.failures, asked, rand::random::<f64>());
         self.failures = self.failures.saturating_add(1);
         delay

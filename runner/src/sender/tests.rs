@@ -108,6 +108,8 @@ fn ids(requests: &[Vec<Value>]) -> Vec<Vec<&str>> {
         .collect()
 }
 
+/// Nobody listens.
+const QUIET: Retrying<'static> = &|_, _| {};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
@@ -117,7 +119,7 @@ async fn what_was_not_decided_is_sent_again_under_the_same_id() {
         axum::Json(json!({"results": results})).into_response()
     };
     let (client, server) = serve(&[unavailable, some, accept]).await;
-    let outcomes = Sender::new(&client, PATIENCE)
+    let outcomes = Sender::new(&client, PATIENCE, QUIET)
         .send(&[event("a"), event("b")])
         .await
         .expect("sent");
@@ -136,7 +138,7 @@ async fn the_wait_is_at_least_what_the_server_asked_for() {
         |_: &[Value]| (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], "").into_response();
     let (client, _) = serve(&[busy, accept]).await;
     let begun = Instant::now();
-    Sender::new(&client, PATIENCE)
+    Sender::new(&client, PATIENCE, QUIET)
         .send(&[event("a")])
         .await
         .expect("sent");
@@ -146,7 +148,7 @@ async fn the_wait_is_at_least_what_the_server_asked_for() {
 #[tokio::test]
 async fn patience_ends_with_the_events_named_that_nobody_decided_about() {
     let (client, _) = serve(&[unavailable]).await;
-    let outcomes = Sender::new(&client, Duration::ZERO)
+    let outcomes = Sender::new(&client, Duration::ZERO, QUIET)
         .send(&[event("a")])
         .await
         .expect("sent");
@@ -168,7 +170,7 @@ async fn a_rejected_event_is_named_with_its_field_and_does_not_stop_its_neighbou
         _ => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
     };
     let (client, _) = serve(&[refuse]).await;
-    let outcomes = Sender::new(&client, PATIENCE)
+    let outcomes = Sender::new(&client, PATIENCE, QUIET)
         .send(&[event("a"), event("b"), event("c")])
         .await
         .expect("sent");
@@ -184,7 +186,7 @@ async fn a_closed_door_is_an_error_at_once() {
         (StatusCode::FORBIDDEN, axum::Json(problem)).into_response()
     };
     let (client, server) = serve(&[closed]).await;
-    let error = Sender::new(&client, PATIENCE)
+    let error = Sender::new(&client, PATIENCE, QUIET)
         .send(&[event("a")])
         .await
         .expect_err("closed");
