@@ -10,7 +10,7 @@ use crate::commands;
 /// prints what is in force). Clients find their server by --url, KULTI_URL, the server that `kulti serve` recorded
 /// here, or http://127.0.0.1:8080, and their key in KULTI_API_KEY or where `kulti login` stored it.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; of `run`, the command's own.
 #[derive(Debug, Parser)]
 #[command(
     name = "kulti",
@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Topics(commands::topics::TopicsArguments),
     /// Serve, and stream the example sessions as live agents
     Demo(commands::demo::DemoArguments),
+    /// Run any command, live and recorded
+    Run(commands::run::RunArguments),
     /// Send events: one, or NDJSON from standard input
     Send(commands::send::SendArguments),
     /// List sessions, live ones first

@@ -15,6 +15,7 @@ pub(crate) mod rebuild;
 pub(crate) mod redact;
 pub(crate) mod replay;
 pub(crate) mod resend;
+pub(crate) mod run;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod sessions;
@@ -33,6 +34,8 @@ pub(crate) async fn run(command: Command, environment: Environment) -> anyhow::R
         Command::Gateway(arguments) => gateway::run(arguments, environment).await,
         Command::Consume(arguments) => consume::run(arguments, environment).await,
         Command::Demo(arguments) => demo::run(arguments, environment).await,
+        // Ctrl-C is the command's.
+        Command::Run(arguments) => run::run(arguments, environment).await,
         other => interruptible(run_short(other, environment)).await,
     }
 }
@@ -55,7 +58,11 @@ async fn run_short(command: Command, environment: &Environment) -> anyhow::Resul
         Command::Keys(arguments) => keys::run(arguments, environment).await,
         Command::Config(arguments) => config::run(&arguments, environment),
         Command::Completions(arguments) => completions::run(&arguments),
-        Command::Serve(_) | Command::Gateway(_) | Command::Consume(_) | Command::Demo(_) => Ok(()),
+        Command::Serve(_)
+        | Command::Gateway(_)
+        | Command::Consume(_)
+        | Command::Demo(_)
+        | Command::Run(_) => Ok(()),
     }
 }
 

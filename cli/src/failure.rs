@@ -14,6 +14,9 @@ pub(crate) enum Failure {
     /// Ctrl-C: 130.
     #[error("interrupted")]
     Interrupted,
+    /// What `kulti run` ran ended with this.
+    #[error("the command ended with {0}")]
+    Exit(u8),
     /// The command has already said what failed: 1, and nothing more to print.
     #[error("failed")]
     Reported,
@@ -44,6 +47,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> (u8, Option<String>) {
     match error.downcast_ref::<Failure>() {
         Some(Failure::Usage(text)) => (2, Some(format!("error: {text}"))),
         Some(Failure::Interrupted) => (130, None),
+        Some(Failure::Exit(code)) => (*code, None),
         Some(Failure::Reported) => (1, None),
         None => (1, Some(format!("error: {error:#}"))),
     }

@@ -19,11 +19,12 @@ use crate::failure::usage;
 use crate::state::Folders;
 
 /// Variables that are for clients and tests, not for the server.
-const OTHER_VARIABLES: [&str; 5] = [
+const OTHER_VARIABLES: [&str; 6] = [
     "KULTI_URL",
     "KULTI_API_KEY",
     "KULTI_SESSION",
     "KULTI_AGENT",
+    "KULTI_SPOOL_BYTES",
     "KULTI_CONFIG",
 ];
 const OTHER_PREFIXES: [&str; 2] = ["KULTI_TEST_", "KULTI_STACK_"];

@@ -84,6 +84,11 @@ impl Folders {
         Some(self.config.as_ref()?.join("kulti.toml"))
     }
 
+    /// Where runs keep what is not sent yet.
+    pub(crate) fn runs(&self) -> Option<PathBuf> {
+        Some(self.state.as_ref()?.join("runs"))
+    }
+
     fn server_file(&self) -> Option<PathBuf> {
         Some(self.state.as_ref()?.join("server.json"))
     }

@@ -19,6 +19,8 @@ mod pages;
 mod playback;
 mod producer;
 mod rebuild;
+mod run;
+mod run_kills;
 mod sealed;
 mod seam;
 mod segments;
