@@ -34,7 +34,8 @@ purpose_of() {
     kcat) echo "a test reads the topics with it" ;;
     chromium) echo "page tests run in it" ;;
     chromedriver) echo "page tests drive Chromium with it" ;;
-    python) echo "Python 3.9 or newer with venv: checks the compose and workflow files" ;;
+    python) echo "Python 3.10 or newer with venv: the Python SDK, and checks of the compose and workflow files" ;;
+    go) echo "Go: a test runs the example agent" ;;
     shellcheck) echo "checks the scripts" ;;
   esac
 }
@@ -56,6 +57,9 @@ package() {
     debian:python) echo python3 python3-venv ;;
     fedora:python) echo python3 ;;
     macos:python) echo python ;;
+    debian:go) echo golang-go ;;
+    fedora:go) echo golang ;;
+    macos:go) echo go ;;
     fedora:shellcheck) echo ShellCheck ;;
   esac
 }

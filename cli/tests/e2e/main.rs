@@ -21,6 +21,7 @@ mod producer;
 mod rebuild;
 mod run;
 mod run_kills;
+mod sdks;
 mod sealed;
 mod seam;
 mod segments;
