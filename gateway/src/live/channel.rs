@@ -194,10 +194,10 @@ impl Channel {
         state.flushed < state.ring.head()
     }
 
-    /// Replay has committed everything before this offset.
-    pub(super) fn projected(&self, next_offset: i64) {
+    /// Replay has committed everything before this offset; so many sessions are watched.
+    pub(super) fn projected(&self, next_offset: i64, watched: usize) {
         self.projected.store(next_offset, Ordering::Relaxed);
-        self.state().ring.drop_projected(next_offset);
+        self.state().ring.drop_projected(next_offset, watched);
     }
 
     /// Up to where replay has committed, as last heard.

@@ -189,8 +189,9 @@ fn follow(
                 .tail_bytes
                 .sub(tail.drop_projected(now.next_offset) as i64);
         }
+        let watched = usize::try_from(metrics.channels.get()).unwrap_or(0);
         for channel in live.channels_of(partition) {
-            channel.projected(now.next_offset);
+            channel.projected(now.next_offset, watched);
         }
     }
 }

@@ -1,12 +1,17 @@
 //! A watched session's newest events as readers get them, for those who are nearly live.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kulti_schemas::{EventId, Redactions, Timestamp, mask_rendered};
 
-/// Projected events are kept up to this size all the same: most viewers who join or fall behind need no query.
-const KEEP_PROJECTED_BYTES: usize = 128 * 1024;
+/// What all rings together may keep of projected events, so that viewers who come back need no query, ...
+const KEEP_PROJECTED_BYTES: usize = 256 << 20;
+/// ... as far as one ring keeps no more than this: some thousand events, ...
+const KEEP_AT_MOST: usize = 2 << 20;
+/// ... and none less than this, however many sessions are watched.
+const KEEP_AT_LEAST: usize = 128 << 10;
 
 /// One event, rendered once.
 #[derive(Debug, Clone)]
@@ -16,7 +21,7 @@ pub(crate) struct RingEvent {
     /// Kafka's offset of its record: tells whether replay has committed it.
     pub(crate) offset: i64,
     pub(crate) clock: Timestamp,
-    pub(crate) kind: Box<str>,
+    pub(crate) kind: Arc<str>,
     /// The JSON object.
     pub(crate) json: Bytes,
 }
@@ -61,9 +66,10 @@ impl Ring {
         }
     }
 
-    /// Drops what replay has committed, but for the newest part of it.
-    pub(crate) fn drop_projected(&mut self, next_offset: i64) {
-        while self.bytes > KEEP_PROJECTED_BYTES
+    /// Drops what replay has committed, but for the newest part of it: this ring's share if there are so many.
+    pub(crate) fn drop_projected(&mut self, next_offset: i64, rings: usize) {
+        let share = (KEEP_PROJECTED_BYTES / rings.max(1)).clamp(KEEP_AT_LEAST, KEEP_AT_MOST);
+        while self.bytes > share
             && self
                 .events
                 .front()
@@ -183,11 +189,13 @@ mod tests {
     #[test]
     fn projected_events_go_first_but_the_newest_stay() {
         let mut ring = Ring::starting_after(0);
-        for position in 1..=200 {
+        for position in 1..=3000 {
             ring.push(event(position), usize::MAX);
         }
-        ring.drop_projected(i64::MAX);
-        assert!(matches!(ring.page(0, 1), RingPage::NotHeld));
-        assert!(matches!(ring.page(199, 1), RingPage::Events(_)));
+        let kept = |ring: &Ring, position| matches!(ring.page(position, 1), RingPage::Events(_));
+        ring.drop_projected(i64::MAX, 1);
+        assert!(!kept(&ring, 0) && kept(&ring, 1000));
+        ring.drop_projected(i64::MAX, 100_000);
+        assert!(!kept(&ring, 2800) && kept(&ring, 2900), "each of many keeps less");
     }
 }
