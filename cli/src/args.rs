@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Run(commands::run::RunArguments),
     /// Send events: one, or NDJSON from standard input
     Send(commands::send::SendArguments),
+    /// Take in what Claude Code, Codex and asciinema recorded
+    Import(commands::import::ImportArguments),
     /// List sessions, live ones first
     Sessions(commands::sessions::SessionsArguments),
     /// Watch a session, or whatever an agent does, as it happens

@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod erase;
 pub(crate) mod export;
 pub(crate) mod gateway;
+pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod login;
 pub(crate) mod migrate;
@@ -50,6 +51,7 @@ async fn run_short(command: Command, environment: &Environment) -> anyhow::Resul
         Command::Tail(arguments) => tail::run(arguments, environment).await,
         Command::Replay(arguments) => replay::run(arguments, environment).await,
         Command::Export(arguments) => export::run(arguments, environment).await,
+        Command::Import(arguments) => import::run(arguments, environment).await,
         Command::Resend(arguments) => resend::run(arguments, environment).await,
         Command::Rebuild(arguments) => rebuild::run(arguments, environment).await,
         Command::Redact(arguments) => redact::run(arguments, environment).await,
