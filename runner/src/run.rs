@@ -127,7 +127,13 @@ impl Run {
             true => Input::Terminal,
             false => Input::Inherited,
         };
-        let (pty, child) = Pty::spawn(command_of(&options), size, modes.as_ref(), input)?;
+        let spawned = Pty::spawn(command_of(&options), size, modes.as_ref(), input);
+        if spawned.is_err() && !options.detached && folder.read().is_err() {
+            // Nothing ever ran in it; in the background, whoever started us reads its log first. If it cannot be
+            // removed, it is an empty folder.
+            std::fs::remove_dir_all(folder.path()).ok();
+        }
+        let (pty, child) = spawned?;
         folder.write(&file)?;
         let spool = Arc::new(spool);
         let (recorder, recording) = Recorder::start(

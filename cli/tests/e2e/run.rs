@@ -12,15 +12,15 @@ use serde_json::Value;
 use crate::cluster::{Cluster, Gateway, ReplayConsumer};
 
 /// Servers, and a person's home.
-struct Stage {
-    gateway: Gateway,
+pub struct Stage {
+    pub gateway: Gateway,
     _replay: ReplayConsumer,
     cluster: Cluster,
-    home: tempfile::TempDir,
+    pub home: tempfile::TempDir,
 }
 
 impl Stage {
-    async fn set() -> Self {
+    pub async fn set() -> Self {
         let cluster = Cluster::create(2).await;
         let gateway = cluster.gateway().await;
         let replay = cluster.replay();
@@ -48,7 +48,7 @@ impl Stage {
     }
 
     /// The one session of the home's only run.
-    fn session(&self) -> String {
+    pub fn session(&self) -> String {
         let runs = self.home.path().join(".local/state/kulti/runs");
         let mut sessions = std::fs::read_dir(runs)
             .expect("runs")
@@ -59,7 +59,7 @@ impl Stage {
     }
 
     /// All events of a session that has ended, once it has.
-    async fn events(&self, session: &str) -> Vec<Value> {
+    pub async fn events(&self, session: &str) -> Vec<Value> {
         wait_until_some("the session has ended", async || {
             let events = self.events_now(session).await;
             let ended = events
@@ -158,12 +158,18 @@ async fn without_a_terminal_input_output_and_exit_code_are_as_without() {
         "as a terminal has it"
     );
 
+    let runs = stage.home.path().join(".local/state/kulti/runs");
     let missing = stage
         .run(&["--", "no-such-command"], &url)
         .output()
         .expect("it ends");
     assert_eq!(missing.status.code(), Some(127));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("no-such-command"));
+    assert_eq!(
+        std::fs::read_dir(runs).expect("runs").count(),
+        1,
+        "what did not run left nothing"
+    );
     let killed = stage
         .run(&["--", "sh", "-c", "kill -9 $$"], &url)
         .output()
