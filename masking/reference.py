@@ -49,7 +49,7 @@ def is_placeholder(rule, text):
 
 
 def is_common_password(text):
-    return text.lower() in RULES["placeholder_passwords"] or text[0] in "/.$%@&{<" or bool(re.match("[0-9]+/", text))
+    return text.lower() in RULES["placeholder_passwords"] or bool(re.match("[/.$%@&{<]|0x|[0-9]+/", text))
 
 
 def is_random(text):
@@ -94,6 +94,9 @@ def find(text):
                 if at - start < rule["back"]["least"]:
                     continue
             if rule.get("word") and start > 0 and WORD.match(text[start - 1]) and not ESCAPES.search(text[max(0, start - 16) : start]):
+                continue
+            before = text[max(0, start - 32) : start].rstrip("_-").lower()
+            if any(before.endswith(word) for word in rule.get("not_after", ())):
                 continue
             match = rule["regex"].match(text, start)
             if not match:

@@ -45,6 +45,27 @@ impl AllowList {
         Ok(list)
     }
 
+    /// Takes a list of them as one text, as a setting holds it: separated by commas or white space, which a
+    /// `/pattern/` may hold too.
+    ///
+    /// # Errors
+    /// As `parse`.
+    pub fn parse_list(text: &str) -> Result<Self, AllowError> {
+        let mut entries: Vec<&str> = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let is_pattern = rest.starts_with('/');
+            let mut ends = rest
+                .match_indices([',', ' ', '\t', '\n', '\r'])
+                .map(|(at, _)| at)
+                .filter(|at| !is_pattern || (*at > 1 && rest[..*at].ends_with('/')));
+            let end = ends.next().unwrap_or(rest.len());
+            entries.push(&rest[..end]);
+            rest = rest.get(end + 1..).unwrap_or_default();
+        }
+        AllowList::parse(entries)
+    }
+
     pub(crate) fn allows(&self, secret: &[u8]) -> bool {
         self.values.iter().any(|value| value.as_bytes() == secret)
             || self.patterns.iter().any(|pattern| pattern.is_match(secret))

@@ -9,7 +9,8 @@ use serde::{Serialize, Serializer};
 pub struct Counts(BTreeMap<&'static str, u64>);
 
 impl Counts {
-    pub(crate) fn add(&mut self, rule: &'static str, count: u64) {
+    /// Adds so many of a rule.
+    pub fn add(&mut self, rule: &'static str, count: u64) {
         *self.0.entry(rule).or_default() += count;
     }
 

@@ -14,7 +14,9 @@
 mod allow;
 mod counts;
 mod json;
+mod parts;
 mod pieces;
+mod policy;
 mod rules;
 mod scan;
 mod secret;
@@ -26,7 +28,9 @@ use std::sync::Arc;
 pub use allow::{AllowError, AllowList};
 pub use counts::Counts;
 pub use json::MaskedJson;
-pub use pieces::{Cut, Piece};
+pub use parts::{KINDS_OF_PARTS, Part, part_of};
+pub use pieces::{Cut, Joined, Piece};
+pub use policy::Policy;
 pub use stream::{HOLD, StreamMasker};
 
 use rules::Rules;

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use crate::Masker;
 use crate::scan::{self, Span};
-use crate::{Counts, Masker};
 
 /// One of the pieces, in order.
 #[derive(Debug, Clone, Copy)]
@@ -12,34 +12,42 @@ pub struct Piece<'a>(
     pub &'a [u8],
 );
 
-/// What to put in place of a part of a piece.
+/// A secret that several pieces are together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// Its rule.
+    pub rule: &'static str,
+    /// Its parts, in order; two at least.
+    pub cuts: Vec<Cut>,
+}
+
+/// A part of a piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
     /// Which piece.
     pub piece: usize,
     /// Bytes of it.
     pub range: Range<usize>,
-    /// The marker, in the first piece that the secret lies in; empty in those that follow.
+    /// What to put there: the marker in the first piece that the secret lies in, nothing in those that follow.
     pub marker: String,
 }
 
 impl Masker {
-    /// The parts of pieces that are a secret only together. What lies within one piece is not here: that piece's own
-    /// masking finds it. In order.
+    /// What pieces are a secret only together, in order. What lies within one piece is not here: that piece's own
+    /// masking finds it.
     ///
     /// Pieces are read both as they are and without the line ends between them, because some producers send each piece
     /// as a line.
-    pub fn cuts(&self, pieces: &[Piece<'_>]) -> (Vec<Cut>, Counts) {
+    pub fn joined(&self, pieces: &[Piece<'_>]) -> Vec<Joined> {
         let mut spans = self.joined_spans(pieces, false);
         if pieces.iter().any(|piece| piece.0.ends_with(b"\n")) {
             spans.extend(self.joined_spans(pieces, true));
         }
-        let mut cuts = Vec::new();
-        let mut counts = Counts::default();
-        for span in scan::merged(spans) {
-            counts.add(self.rules.rules[span.rule].name, 1);
-            let mut marker = self.rules.rules[span.rule].marker.clone();
+        let joined = scan::merged(spans).into_iter().map(|span| {
+            let rule = &self.rules.rules[span.rule];
+            let mut marker = rule.marker.clone();
             let mut start = 0;
+            let mut cuts = Vec::new();
             for (index, piece) in pieces.iter().enumerate() {
                 let end = start + piece.0.len();
                 let (from, to) = (span.start.max(start), span.end.min(end));
@@ -52,9 +60,12 @@ impl Masker {
                 }
                 start = end;
             }
-        }
-        cuts.sort_by_key(|cut| (cut.piece, cut.range.start));
-        (cuts, counts)
+            Joined {
+                rule: rule.name,
+                cuts,
+            }
+        });
+        joined.collect()
     }
 
     /// Spans over more than one piece, as places in all pieces together.

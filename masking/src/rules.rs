@@ -51,6 +51,8 @@ pub(crate) struct Checks {
     #[serde(default)]
     pub(crate) word: bool,
     #[serde(default)]
+    pub(crate) not_after: Vec<String>,
+    #[serde(default)]
     pub(crate) end: bool,
     #[serde(default)]
     pub(crate) end_not: String,

@@ -101,6 +101,7 @@ fn plain_spans(rules: &Rules, allow: &AllowList, bytes: &[u8]) -> Vec<Span> {
 
 /// Where which rule's pattern may begin.
 pub(crate) fn candidates<'a>(rules: &'a Rules, bytes: &'a [u8]) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let mut runs = Runs::default();
     rules
         .keywords
         .find_overlapping_iter(bytes)
@@ -109,11 +110,47 @@ pub(crate) fn candidates<'a>(rules: &'a Rules, bytes: &'a [u8]) -> impl Iterator
                 .iter()
                 .map(move |number| (keyword.start(), *number))
         })
-        .filter_map(|(keyword, number)| {
+        .filter_map(move |(keyword, number)| {
             let rule = &rules.rules[number];
             let start = begin(rule, bytes, keyword)?;
-            (!rule.checks.word || begins_word(rules, bytes, start)).then_some((start, number))
+            let is_candidate = (!rule.checks.word || begins_word(rules, bytes, start))
+                && !is_other_name(rule, &bytes[..start]);
+            (is_candidate && runs.admits(bytes, start, number)).then_some((start, number))
         })
+}
+
+/// Bounds the work for texts made to be slow: in a run of token characters that is longer than any token, each rule
+/// is tried a few times only.
+#[derive(Default)]
+struct Runs {
+    /// Where the run ends that was met last.
+    end: usize,
+    is_long: bool,
+    /// By rule, in the run that is long.
+    tried: Vec<u8>,
+}
+
+impl Runs {
+    const LONG: usize = 4 * 1024;
+    const TRIES: u8 = 8;
+
+    fn admits(&mut self, bytes: &[u8], start: usize, rule: usize) -> bool {
+        if start >= self.end {
+            let is_inside = |byte: &u8| byte.is_ascii_alphanumeric() || b"_+/=.~!@#$%^*&:-".contains(byte);
+            let length = bytes[start..].iter().take_while(|byte| is_inside(byte)).count();
+            self.end = start + length.max(1);
+            self.is_long = length > Self::LONG;
+            self.tried.clear();
+        }
+        if !self.is_long {
+            return true;
+        }
+        if self.tried.len() <= rule {
+            self.tried.resize(rule + 1, 0);
+        }
+        self.tried[rule] = self.tried[rule].saturating_add(1);
+        self.tried[rule] <= Self::TRIES
+    }
 }
 
 /// The place where the pattern begins, given that of its keyword.
@@ -141,6 +178,19 @@ fn begins_word(rules: &Rules, bytes: &[u8], start: usize) -> bool {
     rules
         .escape_at_end
         .is_match(&bytes[start.saturating_sub(ESCAPE_BYTES)..start])
+}
+
+/// Whether what stands before makes it the name of something else: `next_token`, `AWS::IAM::AccessKey`.
+fn is_other_name(rule: &Rule, before: &[u8]) -> bool {
+    if rule.checks.not_after.is_empty() {
+        return false;
+    }
+    let end = before.iter().rposition(|byte| !matches!(byte, b'_' | b'-'));
+    let before = &before[..end.map_or(0, |last| last + 1)];
+    rule.checks.not_after.iter().any(|word| {
+        let tail = &before[before.len().saturating_sub(word.len())..];
+        tail.eq_ignore_ascii_case(word.as_bytes())
+    })
 }
 
 /// The secret's part of what matches here.

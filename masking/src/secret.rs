@@ -56,9 +56,10 @@ fn is_random(secret: &[u8]) -> bool {
 
 fn is_common_password(rules: &Rules, secret: &[u8]) -> bool {
     let first = secret.first().copied().unwrap_or_default();
-    // `http://host:8080/a@b` has a port there, and a path.
+    // `http://host:8080/a@b` has a port there, and a path; `PASSWORD: u32 = 0x200` is a flag.
     let digits = secret.iter().take_while(|byte| byte.is_ascii_digit()).count();
     NEVER_FIRST.contains(&first)
+        || secret.starts_with(b"0x")
         || (digits > 0 && secret.get(digits) == Some(&b'/'))
         || matches!(first, b'{' | b'<')
         || rules
