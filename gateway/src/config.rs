@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kulti_masking::Policy;
+
 /// Who may see a session that says nothing about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Visibility {
@@ -113,6 +115,8 @@ pub struct GatewayConfig {
     pub key_quota: QuotaLimits,
     /// What one viewer may say: chat, markers, clips. Per key, or per address before there is a key.
     pub viewer_quota: QuotaLimits,
+    /// `KULTI_MASKING`, default on; `KULTI_MASKING_ALLOW`; `KULTI_MASKING_OFF_FOR`: which secrets are masked before the log.
+    pub masking: Policy,
     /// How long requests may take to finish once shutdown has begun.
     pub shutdown_budget: Duration,
 }
@@ -131,6 +135,7 @@ impl Default for GatewayConfig {
             session_quota: QuotaLimits::SESSION,
             key_quota: QuotaLimits::KEY,
             viewer_quota: QuotaLimits::VIEWER,
+            masking: Policy::default(),
             shutdown_budget: Duration::from_secs(8),
         }
     }

@@ -86,16 +86,28 @@ pub(crate) async fn ingest_events(
         idempotency_key,
         only_agent: writer.only_agent(),
     };
-    let mut encoded = Vec::with_capacity(items.texts.len());
+    let mut parsed = Vec::with_capacity(items.texts.len());
     for (index, text) in items.texts.iter().enumerate() {
-        if index % ITEMS_PER_TURN == ITEMS_PER_TURN - 1 {
-            tokio::task::yield_now().await;
-        }
-        encoded.push(parse_event(text, index, &context).and_then(encode));
+        take_turns(index).await;
+        parsed.push(parse_event(text, index, &context));
+    }
+    state
+        .masking
+        .mask_request(parsed.iter_mut().flatten().map(|parsed| &mut parsed.event));
+    let mut encoded = Vec::with_capacity(parsed.len());
+    for (index, parsed) in parsed.into_iter().enumerate() {
+        take_turns(index).await;
+        encoded.push(parsed.and_then(encode));
     }
     let results = write_encoded(&state, &writer, encoded).await;
     outcomes.record(&results);
     answer(results, items.is_single)
+}
+
+async fn take_turns(index: usize) {
+    if index % ITEMS_PER_TURN == ITEMS_PER_TURN - 1 {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Refuses before the body is read what cannot end well: nothing is buffered for it.

@@ -12,6 +12,7 @@ pub struct GatewayMetrics {
     request_seconds: HistogramVec,
     events: IntCounterVec,
     ingest_bytes: IntCounter,
+    secrets_masked: IntCounterVec,
     /// Connections that are open now.
     pub(crate) connections: IntGauge,
     /// Connections that were refused because there were too many.
@@ -78,6 +79,16 @@ impl GatewayMetrics {
                     &["outcome"],
                 )?,
             )?,
+            secrets_masked: add(
+                registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "kulti_gateway_secrets_masked_total",
+                        "Secrets that were masked before the log, by rule.",
+                    ),
+                    &["rule"],
+                )?,
+            )?,
             ingest_bytes: add(
                 registry,
                 IntCounter::new(
@@ -131,6 +142,11 @@ impl GatewayMetrics {
         self.events
             .with_label_values(&[outcome.as_str()])
             .inc_by(count as u64);
+    }
+
+    /// Counts what was masked. `rule` is one of the rules' names.
+    pub(crate) fn record_masked(&self, rule: &str, count: u64) {
+        self.secrets_masked.with_label_values(&[rule]).inc_by(count);
     }
 
     /// Counts a body.

@@ -8,6 +8,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::masking::mask_answer;
+
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $status:ident, $title:literal;)+) => {
         /// Every code there is.
@@ -130,7 +132,8 @@ impl Problem {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Problem {
             code,
-            detail: detail.into(),
+            // It may quote what was sent.
+            detail: mask_answer(detail.into()),
             field: None,
             retry_after: None,
         }
@@ -138,7 +141,7 @@ impl Problem {
     /// About one field.
     pub fn field(code: Code, field: impl Into<String>, detail: impl Into<String>) -> Self {
         Problem {
-            field: Some(field.into()),
+            field: Some(mask_answer(field.into())),
             ..Problem::new(code, detail)
         }
     }

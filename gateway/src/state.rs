@@ -16,6 +16,7 @@ use crate::exports::Exports;
 use crate::ingest::{IngestMemory, Owners, SimpleMemory};
 use crate::keys::Keys;
 use crate::live::{Live, LiveMetrics, LiveOptions};
+use crate::masking::Masking;
 use crate::metrics::GatewayMetrics;
 use crate::pictures::Pictures;
 use crate::quotas::Quotas;
@@ -70,6 +71,7 @@ pub struct Shared {
     pub quotas: Quotas,
     pub(crate) ingest: IngestMemory,
     pub(crate) owners: Owners,
+    pub(crate) masking: Masking,
     pub(crate) simple: SimpleMemory,
     pub(crate) outlines: Outlines,
     pub(crate) found_markers: FoundMarkers,
@@ -107,6 +109,7 @@ impl AppState {
             ),
             ingest: IngestMemory::new(parts.config.ingest_memory_bytes),
             owners: Owners::new(parts.pool.clone()),
+            masking: Masking::new(parts.config.masking.clone(), metrics.clone()),
             simple: SimpleMemory::default(),
             outlines: Outlines::default(),
             found_markers: FoundMarkers::default(),

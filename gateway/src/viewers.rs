@@ -12,7 +12,6 @@ use serde_json::{Map, Value};
 
 use crate::access::Viewer;
 use crate::ingest;
-use crate::masking::mask_secrets;
 use crate::problem::{Code, Problem};
 use crate::reads::at::not_in_session;
 use crate::state::AppState;
@@ -98,13 +97,14 @@ pub(crate) async fn write(
         cause: None,
         attributes: Default::default(),
     };
-    let event = Event {
+    let mut event = Event {
         meta,
         kind: Kind::Known(remark.kind()),
-        data: mask_secrets(remark.data()?),
+        data: remark.data()?,
         raw: None,
         record: None,
     };
+    state.masking.mask_event(&mut event);
     ingest::write_of_viewer(state, viewer, event).await
 }
 

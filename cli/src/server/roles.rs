@@ -1,10 +1,12 @@
 //! The roles, each as components of the process's life.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::ValueEnum;
 use kulti_consumers::life::{LifeContext, LifeMetrics};
+use kulti_consumers::masking::{MaskingContext, MaskingMetrics};
 use kulti_consumers::replay::{ReplayContext, ReplayMetrics};
 use kulti_consumers::segments::{SealerContext, SealerMetrics};
 use kulti_gateway::{AppParts, AppState};
@@ -18,6 +20,7 @@ const GATEWAY_BUDGET: Duration = Duration::from_secs(9);
 /// Beyond what a partition may take to finish what it has begun.
 const DRAIN_SLACK: Duration = Duration::from_secs(3);
 const LIFE_BUDGET: Duration = Duration::from_secs(3);
+const MASKING_BUDGET: Duration = Duration::from_secs(3);
 const SEALER_BUDGET: Duration = Duration::from_secs(3);
 const LIVE_BUDGET: Duration = Duration::from_secs(3);
 
@@ -54,7 +57,8 @@ pub(crate) fn spawn_consumer(process: &Process, role: Role) -> anyhow::Result<()
     match role {
         Role::Replay => {
             spawn_replay(process)?;
-            spawn_sealer(process)
+            spawn_sealer(process)?;
+            spawn_masking(process)
         }
     }
 }
@@ -89,6 +93,26 @@ fn spawn_sealer(process: &Process) -> anyhow::Result<()> {
     process
         .lifecycle
         .spawn("segments", SEALER_BUDGET, kulti_consumers::segments::run(context));
+    Ok(())
+}
+
+/// Redacts secrets that several requests said together.
+fn spawn_masking(process: &Process) -> anyhow::Result<()> {
+    let policy = process.settings.masking()?;
+    if !policy.enabled {
+        return Ok(());
+    }
+    let context = MaskingContext {
+        pool: process.pool()?,
+        kafka: process.kafka.clone(),
+        producer: process.producer.clone(),
+        policy: Arc::new(policy),
+        metrics: MaskingMetrics::register(&process.registry).context("cannot set up masking's metrics")?,
+        stopping: process.lifecycle.stopping(),
+    };
+    process
+        .lifecycle
+        .spawn("masking", MASKING_BUDGET, kulti_consumers::masking::run(context));
     Ok(())
 }
 

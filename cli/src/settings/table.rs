@@ -87,6 +87,24 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "frames that wait for one viewer",
     ),
     setting(
+        "masking.enabled",
+        "KULTI_MASKING",
+        "1",
+        "0: secrets are written to the log as they come",
+    ),
+    setting(
+        "masking.allow",
+        "KULTI_MASKING_ALLOW",
+        "",
+        "what is no secret: values or /patterns/, separated by commas",
+    ),
+    setting(
+        "masking.off_for",
+        "KULTI_MASKING_OFF_FOR",
+        "",
+        "agents whose events are not masked, separated by commas",
+    ),
+    setting(
         "log",
         "KULTI_LOG",
         "info,sqlx=warn",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use kulti_consumers::life::LifeOptions;
 use kulti_gateway::{GatewayConfig, QuotaLimits, RateLimit, Visibility};
+use kulti_masking::{AllowList, Policy};
 use kulti_pipeline::config::{DatabaseConfig, KafkaConfig, LogFormat};
 use kulti_schemas::AgentId;
 
@@ -125,7 +126,24 @@ impl Settings {
                 events: self.rate("quota.viewer.events_per_second", 10)?,
                 ..QuotaLimits::VIEWER
             },
+            masking: self.masking()?,
             ..GatewayConfig::default()
+        })
+    }
+
+    /// Which secrets are masked.
+    pub(crate) fn masking(&self) -> anyhow::Result<Policy> {
+        let (allow, origin) = self.get("masking.allow");
+        let off_for = self.list("masking.off_for").into_iter().map(|agent| {
+            AgentId::parse(&agent)
+                .map(|agent| agent.as_str().to_owned())
+                .with_context(|| format!("masking.off_for: `{agent}` is not an agent's id"))
+        });
+        Ok(Policy {
+            enabled: self.flag("masking.enabled")?,
+            // What is allowed is not repeated: it may be a secret after all.
+            allow: AllowList::parse_list(allow).with_context(|| format!("masking.allow ({origin})"))?,
+            off_for: off_for.collect::<anyhow::Result<_>>()?,
         })
     }
 

@@ -2,8 +2,6 @@
 
 mod fields;
 
-use std::borrow::Cow;
-
 use kulti_schemas::{AgentId, Event, EventId, Kind, Meta, SessionId, Source, Timestamp};
 use serde_json::value::RawValue;
 
@@ -11,7 +9,7 @@ use self::fields::{
     Fields, FieldsVisitor, parsed_id, parsed_producer, parsed_raw, parsed_time, required, string,
     whole_number,
 };
-use crate::masking::mask_secrets;
+use crate::masking::mask_answer;
 use crate::problem::{Code, Problem};
 
 /// The JSON text of one event.
@@ -89,7 +87,7 @@ pub(crate) fn parse_event(
             bytes: text.len(),
         })
         .map_err(|problem| Refusal {
-            id: given_id.map(Cow::into_owned),
+            id: given_id.map(|id| mask_answer(id.into_owned())),
             problem,
         })
 }
@@ -166,11 +164,14 @@ fn build_event(
     let event = Event {
         meta,
         kind,
-        data: mask_secrets(data),
+        data,
         raw,
         record: None,
     };
-    Ok((event, (!warnings.is_empty()).then(|| warnings.join("; "))))
+    Ok((
+        event,
+        (!warnings.is_empty()).then(|| mask_answer(warnings.join("; "))),
+    ))
 }
 
 /// A derived id if the request has an `Idempotency-Key`, so that the same request sent again is the same events.

@@ -2,7 +2,6 @@
 
 use kulti_schemas::{AgentId, Event, Kind, Meta, SessionId, Source};
 use moka::future::Cache;
-use serde_json::value::RawValue;
 
 use super::mapping::{self, MappedEvent, SessionView, SimpleRequest};
 use crate::access::Writer;
@@ -10,7 +9,6 @@ use crate::control::AgentSession;
 use crate::ingest::batch::{EncodedEvent, ItemStatus, OutcomeGuard, encode, write_encoded};
 use crate::ingest::event::{ItemContext, MAX_EVENT_BYTES, ParsedEvent, Refusal, new_event_id};
 use crate::ingest::worst_retry;
-use crate::masking::mask_secrets;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 use crate::store::{self, answered};
@@ -58,7 +56,7 @@ pub(super) async fn write_request(
     let session = pointed_session(taken)?;
     let view = session_view(state, request, &session, taken.is_new).await?;
     let mapped = request.to_events(&view);
-    let encoded = encode_all(&mapped, &request.agent, &session, context)?;
+    let encoded = encode_all(state, &mapped, (&request.agent, &session), context)?;
     write_all(state, writer, encoded).await?;
     if let Some((path, exists)) = request.path_afterwards() {
         state
@@ -107,16 +105,23 @@ async fn session_view(
 }
 
 fn encode_all(
+    state: &AppState,
     mapped: &[MappedEvent],
-    agent: &AgentId,
-    session: &SessionId,
+    whose: (&AgentId, &SessionId),
     context: &ItemContext<'_>,
 ) -> Result<Vec<EncodedEvent>, Problem> {
-    let encode_one = |(index, event): (usize, &MappedEvent)| {
-        let parsed = parsed_event(event, index, (agent, session), context)?;
+    let mut parsed: Vec<ParsedEvent> = mapped
+        .iter()
+        .enumerate()
+        .map(|(index, event)| parsed_event(event, index, whose, context))
+        .collect::<Result<_, _>>()?;
+    state
+        .masking
+        .mask_request(parsed.iter_mut().map(|parsed| &mut parsed.event));
+    let encode_one = |(event, parsed): (&MappedEvent, ParsedEvent)| {
         encode(parsed).map_err(|refusal| event.locate(refusal.problem))
     };
-    mapped.iter().enumerate().map(encode_one).collect()
+    mapped.iter().zip(parsed).map(encode_one).collect()
 }
 
 fn parsed_event(
@@ -145,12 +150,11 @@ fn parsed_event(
         cause: None,
         attributes: Default::default(),
     };
-    let data: Box<RawValue> = mask_secrets(mapped.data.clone());
     Ok(ParsedEvent {
         event: Event {
             meta,
             kind,
-            data,
+            data: mapped.data.clone(),
             raw: None,
             record: None,
         },
@@ -202,6 +206,6 @@ pub(super) async fn write_end(
     (taken, context): (&AgentSession, &ItemContext<'_>),
 ) -> Result<(), WriteFailure> {
     let session = pointed_session(taken)?;
-    let encoded = encode_all(&[mapping::ended_event()], agent, &session, context)?;
+    let encoded = encode_all(state, &[mapping::ended_event()], (agent, &session), context)?;
     write_all(state, writer, encoded).await
 }
