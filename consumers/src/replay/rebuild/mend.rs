@@ -17,6 +17,8 @@ pub(super) enum Mended {
     NotInLog,
 }
 
+/// Columns of `sessions` that are no part of what the log says.
+const OF_OTHERS: &str = "array['seal_at', 'fold_version', 'masked_to']";
 /// Whether two rows, `l` and `s`, are the same: `json` has no equality of its own.
 const SAME: &str = "row(l.event_id, l.agent_id, l.kind, l.source, l.time, l.received, l.clock, l.producer, l.generation,
         l.seq, l.cause, l.attributes::text, l.data::text, l.raw, l.record)
@@ -41,7 +43,7 @@ pub(super) async fn differing(pool: &PgPool, shadow: &Shadow, partition: i32) ->
     let statement = format!(
         "with both_have as (
              select a.id, least(a.position, b.position) as until, a.position = b.position as even,
-                 to_jsonb(a) - 'seal_at' - 'fold_version' = to_jsonb(b) - 'seal_at' - 'fold_version' as same
+                 to_jsonb(a) - {OF_OTHERS} = to_jsonb(b) - {OF_OTHERS} as same
              from public.sessions a join {schema}.sessions b on b.id = a.id where a.partition = $1
          )
          select id from both_have where even and not same
