@@ -141,7 +141,6 @@ impl Settings {
         });
         Ok(Policy {
             enabled: self.flag("masking.enabled")?,
-            // What is allowed is not repeated: it may be a secret after all.
             allow: AllowList::parse_list(allow).with_context(|| format!("masking.allow ({origin})"))?,
             off_for: off_for.collect::<anyhow::Result<_>>()?,
         })
