@@ -8,6 +8,7 @@ interface Rule {
   pattern: string;
   ignore_case?: boolean;
   back?: { chars: string; most: number; least: number };
+  not_after?: string[];
   word?: boolean;
   end?: boolean;
   end_not?: string;
@@ -85,6 +86,11 @@ function anyOf(words: string[]): string {
 
 function startOf(rule: Rule, text: string, at: number): number | undefined {
   let start = at;
+  if (rule.not_after) {
+    // What stands before makes it the name of something else: `next_token`.
+    const before = text.slice(Math.max(0, at - 32), at).replace(/[_-]+$/, "").toLowerCase();
+    if (rule.not_after.some((word) => before.endsWith(word))) return undefined;
+  }
   if (rule.back) {
     const chars = classes.get(rule.back.chars) ?? new RegExp(`[${rule.back.chars}]`);
     classes.set(rule.back.chars, chars);
@@ -141,7 +147,7 @@ export function isSecret(number: number, secret: string): boolean {
 }
 
 function isCommon(secret: string): boolean {
-  return commonPasswords.has(secret.toLowerCase()) || "/.$%@&{<".includes(secret[0]!) || /^[0-9]+\//.test(secret);
+  return commonPasswords.has(secret.toLowerCase()) || "/.$%@&{<".includes(secret[0]!) || /^(?:0x|[0-9]+\/)/.test(secret);
 }
 
 function isMixed(text: string): boolean {

@@ -91,6 +91,11 @@ class _Rules:
 
     def _start(self, number: int, text: str, at: int) -> int | None:
         rule = self.rules[number]
+        if rule.get("not_after"):
+            # What stands before makes it the name of something else: `next_token`.
+            before = text[max(0, at - 32) : at].rstrip("_-").lower()
+            if before.endswith(tuple(rule["not_after"])):
+                return None
         start = at
         back = rule.get("back")
         if back:
@@ -138,7 +143,7 @@ class _Rules:
         return not any(word in low for word in words)
 
     def _is_common(self, secret: str) -> bool:
-        return secret.lower() in self.common_passwords or secret[0] in "/.$%@&{<" or bool(re.match("[0-9]+/", secret))
+        return secret.lower() in self.common_passwords or secret[0] in "/.$%@&{<" or bool(re.match("0x|[0-9]+/", secret))
 
 
 def _any_of(words: Iterable[str]) -> str:
