@@ -12,7 +12,6 @@ mod following;
 mod html_export;
 mod identity;
 mod kills;
-mod masking;
 mod moderation;
 mod operate;
 mod outages;
