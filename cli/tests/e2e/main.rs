@@ -12,6 +12,7 @@ mod following;
 mod html_export;
 mod identity;
 mod kills;
+mod masking;
 mod moderation;
 mod operate;
 mod outages;
