@@ -38,9 +38,6 @@ pub struct RunFile {
     pub started_at: DateTime<Utc>,
     /// The process that records, or recorded it last.
     pub pid: u32,
-    /// The tool's own name for its session, to go on with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tool_session: Option<String>,
     /// Everything is said and sent.
     #[serde(default)]
     pub finished: bool,

@@ -99,12 +99,8 @@ impl Run {
             return Err(io::Error::other("another process records this session"));
         };
         let (spool, found) = Spool::open(folder.path(), options.frame.clone(), options.spool_limit)?;
-        let earlier = folder.read().ok();
-        let generation = earlier
-            .as_ref()
-            .map_or(0, |run| run.generation)
-            .max(found.last.generation)
-            + 1;
+        let earlier = folder.read().map_or(0, |run| run.generation);
+        let generation = earlier.max(found.last.generation) + 1;
         let file = RunFile {
             frame: options.frame.clone(),
             generation,
@@ -117,7 +113,6 @@ impl Run {
             folder: options.folder.clone(),
             started_at: Utc::now(),
             pid: std::process::id(),
-            tool_session: earlier.and_then(|run| run.tool_session),
             finished: false,
         };
         let interactive = !options.detached && terminal::is_interactive();

@@ -1,6 +1,5 @@
 //! `kulti run`: any command, live and recorded.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -22,7 +21,6 @@ use crate::output::{Paint, note};
 use crate::state::Folders;
 
 mod background;
-mod resume;
 mod said;
 mod status;
 
@@ -34,7 +32,7 @@ mod status;
     The exit code is the command's; 127 if there is no such command."
 )]
 pub(crate) struct RunArguments {
-    /// The command and its arguments; with --resume, what to say to the tool
+    /// The command and its arguments
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true,
         required_unless_present_any = ["status", "drain"])]
     command: Vec<String>,
@@ -53,14 +51,11 @@ pub(crate) struct RunArguments {
     /// Return at once; the command goes on without this terminal
     #[arg(long)]
     background: bool,
-    /// Go on with the session of a tool that can: `kulti run --resume SESSION "and now the tests"`
-    #[arg(long, value_name = "SESSION")]
-    resume: Option<String>,
     /// List the runs that are here, and how their sending goes
-    #[arg(long, conflicts_with_all = ["drain", "background", "resume"])]
+    #[arg(long, conflicts_with_all = ["drain", "background"])]
     status: bool,
     /// Send what earlier runs left, until all of it is sent
-    #[arg(long, conflicts_with_all = ["background", "resume"])]
+    #[arg(long, conflicts_with = "background")]
     drain: bool,
     /// Bytes that may wait on disk; beyond, the oldest unsent terminal output goes [env: KULTI_SPOOL_BYTES]
     #[arg(long, value_name = "BYTES")]
@@ -125,7 +120,7 @@ pub(crate) async fn run(arguments: RunArguments, environment: &Environment) -> a
     if detached {
         background::leave_the_terminal();
     }
-    let options = options(&arguments, &client, &runs, environment)?;
+    let options = options(&arguments, &client, environment)?;
     let session = options.frame.session.clone();
     let url = client.url(&["s", &session]).to_string();
     let program = options.command.first().cloned().unwrap_or_default();
@@ -167,28 +162,14 @@ fn connect_with_key(url: &str, environment: &Environment) -> anyhow::Result<Clie
 fn options(
     arguments: &RunArguments,
     client: &Client,
-    runs: &std::path::Path,
     environment: &Environment,
 ) -> anyhow::Result<RunOptions> {
-    let resumed = match &arguments.resume {
-        Some(session) => Some(resume::read(runs, session)?),
-        None => None,
-    };
-    let (frame, command, folder): (Frame, Vec<String>, PathBuf) = match resumed {
-        Some(run) => {
-            let command = resume::command(&run, &arguments.command)?;
-            (run.frame, command, run.folder)
-        }
-        None => {
-            let agent = arguments.agent.clone().or_else(|| environment.agent_name());
-            let session = arguments.detached_session.clone().unwrap_or_else(new_session);
-            let frame = Frame {
-                producer: format!("kulti-run-{session}"),
-                session,
-                agent: agent.ok_or_else(|| usage("name the agent with --agent or KULTI_AGENT"))?,
-            };
-            (frame, arguments.command.clone(), environment.folder().to_owned())
-        }
+    let agent = arguments.agent.clone().or_else(|| environment.agent_name());
+    let session = arguments.detached_session.clone().unwrap_or_else(new_session);
+    let frame = Frame {
+        producer: format!("kulti-run-{session}"),
+        session,
+        agent: agent.ok_or_else(|| usage("name the agent with --agent or KULTI_AGENT"))?,
     };
     let variables = [
         ("KULTI_SESSION", frame.session.as_str()),
@@ -196,13 +177,13 @@ fn options(
         ("KULTI_URL", client.base()),
     ];
     Ok(RunOptions {
-        about: about(arguments, &command),
+        about: about(arguments),
         variables: variables
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec(),
         frame,
-        command,
-        folder,
+        command: arguments.command.clone(),
+        folder: environment.folder().to_owned(),
         detached: arguments.detached_session.is_some(),
         spool_limit: spool_limit(arguments, environment)?,
         silence_limit: Duration::from_secs(arguments.silence_limit.max(1)),
@@ -215,11 +196,11 @@ fn new_session() -> String {
 }
 
 /// The data of `session.started`.
-fn about(arguments: &RunArguments, command: &[String]) -> Value {
+fn about(arguments: &RunArguments) -> Value {
     let title = arguments
         .title
         .clone()
-        .unwrap_or_else(|| shown(command).chars().take(120).collect());
+        .unwrap_or_else(|| shown(&arguments.command).chars().take(120).collect());
     let mut about = json!({"title": title, "visibility": arguments.visibility.name()});
     if let Some(task) = &arguments.task {
         about["task"] = json!(task);

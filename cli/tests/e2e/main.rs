@@ -11,6 +11,7 @@ mod exports;
 mod following;
 mod html_export;
 mod identity;
+mod import;
 mod kills;
 mod masking;
 mod moderation;

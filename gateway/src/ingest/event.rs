@@ -216,7 +216,7 @@ fn shortened(names: &[String]) -> String {
     let mut text: Vec<String> = names
         .iter()
         .take(5)
-        .map(|name| name.chars().take(64).collect())
+        .map(|name| mask_answer(name.clone()).chars().take(64).collect())
         .collect();
     if names.len() > text.len() {
         text.push(format!("and {} more", names.len() - text.len()));

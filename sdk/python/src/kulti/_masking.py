@@ -143,7 +143,9 @@ class _Rules:
         return not any(word in low for word in words)
 
     def _is_common(self, secret: str) -> bool:
-        return secret.lower() in self.common_passwords or secret[0] in "/.$%@&{<" or bool(re.match("0x|[0-9]+/", secret))
+        if secret.lower() in self.common_passwords or secret[0] in "/.$%@&{<":
+            return True
+        return bool(re.match("0x|[0-9]+/", secret))
 
 
 def _any_of(words: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::{CodeAction, CodeChange, OUTPUT_LEVELS, SimpleRequest, TerminalEntry, Thought};
+use crate::masking::mask_answer;
 use crate::problem::{Code, Problem};
 
 const THOUGHT_TYPES: [&str; 8] = [
@@ -52,7 +53,7 @@ impl SimpleRequest {
         let ignored = fields
             .keys()
             .take(5)
-            .map(|name| format!("`{}` is not known and ignored", clip(name)));
+            .map(|name| format!("`{}` is not known and ignored", clip(&mask_answer(name.clone()))));
         let warnings = request.warnings.into_iter().chain(ignored).collect();
         Ok(SimpleRequest { warnings, ..request })
     }
