@@ -316,6 +316,14 @@ impl Reader {
         let Some(masker) = &self.options.masker else {
             return;
         };
+        // A session's task is the beginning of a message, whose own event counts it.
+        let task = draft
+            .data
+            .get_mut("task")
+            .filter(|_| draft.kind.starts_with("session."));
+        if let Some(task) = task {
+            masker.mask_json(task);
+        }
         let mut data = Value::Object(std::mem::take(&mut draft.data));
         self.report.masked(&masker.mask_json(&mut data));
         if let Value::Object(members) = data {

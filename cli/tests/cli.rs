@@ -16,7 +16,7 @@ fn kulti(home: &Path, arguments: &[&str]) -> Command {
         .env("KULTI_URL", "http://127.0.0.1:1")
         .env("KULTI_KAFKA_BROKERS", "127.0.0.1:1");
     command
-        .env("KULTI_DATABASE_URL", "postgres://u:secret@127.0.0.1:1/none")
+        .env("KULTI_DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/none")
         .stdin(Stdio::null());
     command
 }
@@ -160,7 +160,7 @@ fn secrets_are_not_printed() {
     ] {
         let output = run(arguments);
         let all = text(&output.stdout) + &text(&output.stderr);
-        assert!(!all.contains("secret"), "{arguments:?}: {all}");
+        assert!(!all.contains("hunter2"), "{arguments:?}: {all}");
     }
 }
 
@@ -281,7 +281,7 @@ fn doctor_names_every_thing_that_is_wrong_and_its_fix() {
             .expect("the check");
         assert!(line.contains("\"failed\"") && line.contains("\"fix\""), "{line}");
     }
-    assert!(!checks.contains("secret"), "{checks}");
+    assert!(!checks.contains("hunter2"), "{checks}");
     assert_eq!(run(&["doctor", "--ready"]).status.code(), Some(1));
 }
 
