@@ -1,10 +1,12 @@
 //! What an adapter is, and what it may say.
 
+use std::borrow::Cow;
+
 use kulti_schemas::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::draft::Draft;
-use crate::fields::Data;
+use crate::fields::{Data, some_text};
 
 /// Turns the records of one format into events, one after the other, without I/O and without a clock.
 ///
@@ -19,10 +21,10 @@ pub trait Adapter: Send {
 }
 
 /// What tells a record from all others of its session, wherever and whenever it is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity<'r> {
     /// The source names it. A second record of that name is a copy if it is the same, else one of its own.
-    Named(&'r str),
+    Named(Cow<'r, str>),
     /// Its bytes, and how many equal ones came before: where a record may stand in several files.
     Content,
     /// Its line: in files that only grow.
@@ -53,6 +55,14 @@ pub(crate) struct Said {
     pub(crate) is_within_session: bool,
     pub(crate) keep_raw: bool,
     pub(crate) is_unknown: bool,
+    pub(crate) is_merged: bool,
+}
+
+impl<'r> Identity<'r> {
+    /// By this member, if the record has it, else by what it is.
+    pub(crate) fn by(record: &'r Value, member: &str) -> Self {
+        some_text(record, member).map_or(Identity::Content, |name| Identity::Named(name.into()))
+    }
 }
 
 impl Output<'_> {
@@ -130,6 +140,11 @@ impl Output<'_> {
     pub fn unknown(&mut self, name: &str, value: Value) {
         self.said.is_unknown = true;
         self.custom(name, value);
+    }
+
+    /// Something in the record was told by another one already.
+    pub(crate) fn is_merged(&mut self) {
+        self.said.is_merged = true;
     }
 
     /// Something that no kind stands for.

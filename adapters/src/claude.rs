@@ -1,5 +1,7 @@
-//! Claude Code: its transcripts and its stream-json, which say the same in two envelopes.
+//! Claude Code: its transcripts and its stream-json, which say the same in two envelopes, and its hooks.
 
+mod approvals;
+mod hooks;
 mod messages;
 mod stream_json;
 mod tokens;

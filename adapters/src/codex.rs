@@ -4,7 +4,6 @@ mod exec;
 mod patch;
 mod rollout;
 mod shell;
-mod twice;
 
 pub(crate) use exec::Exec;
 pub(crate) use rollout::Rollout;

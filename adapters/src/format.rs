@@ -18,6 +18,8 @@ pub enum Format {
     ClaudeTranscript,
     /// What `claude -p --output-format stream-json` prints.
     ClaudeStreamJson,
+    /// What Claude Code gives to its hooks.
+    ClaudeHooks,
     /// What `codex exec --json` prints.
     CodexExec,
     /// Codex' own record of a session.
@@ -28,9 +30,10 @@ pub enum Format {
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 5] = [
+    pub const ALL: [Format; 6] = [
         Format::ClaudeTranscript,
         Format::ClaudeStreamJson,
+        Format::ClaudeHooks,
         Format::CodexExec,
         Format::CodexRollout,
         Format::Asciicast,
@@ -41,6 +44,7 @@ impl Format {
         match self {
             Format::ClaudeTranscript => "claude-transcript",
             Format::ClaudeStreamJson => "claude-stream-json",
+            Format::ClaudeHooks => "claude-hooks",
             Format::CodexExec => "codex-exec-json",
             Format::CodexRollout => "codex-rollout",
             Format::Asciicast => "asciicast",
@@ -52,6 +56,7 @@ impl Format {
         match self {
             Format::ClaudeTranscript => "claude",
             Format::ClaudeStreamJson => "claude-p",
+            Format::ClaudeHooks => "claude-hooks",
             Format::CodexExec => "codex-exec",
             Format::CodexRollout => "codex",
             Format::Asciicast => "asciicast",
@@ -65,13 +70,13 @@ impl Format {
 
     /// Whether its records say when they were made.
     pub(crate) fn tells_time(self) -> bool {
-        self != Format::CodexExec
+        !matches!(self, Format::CodexExec | Format::ClaudeHooks)
     }
 
     /// The tool that wrote it, as an agent's id.
     pub(crate) fn tool(self) -> &'static str {
         match self {
-            Format::ClaudeTranscript | Format::ClaudeStreamJson => "claude-code",
+            Format::ClaudeTranscript | Format::ClaudeStreamJson | Format::ClaudeHooks => "claude-code",
             Format::CodexExec | Format::CodexRollout => "codex",
             Format::Asciicast => "asciinema",
         }
@@ -80,7 +85,7 @@ impl Format {
     /// The tool, for people.
     pub(crate) fn tool_name(self) -> &'static str {
         match self {
-            Format::ClaudeTranscript | Format::ClaudeStreamJson => "Claude Code",
+            Format::ClaudeTranscript | Format::ClaudeStreamJson | Format::ClaudeHooks => "Claude Code",
             Format::CodexExec | Format::CodexRollout => "Codex",
             Format::Asciicast => "asciinema",
         }
@@ -120,6 +125,9 @@ fn of_record(record: &Value) -> Option<Format> {
         && (record["width"].is_number() || record["term"].is_object())
     {
         return Some(Format::Asciicast);
+    }
+    if record["hook_event_name"].is_string() && record["session_id"].is_string() {
+        return Some(Format::ClaudeHooks);
     }
     let kind = text(record, "type").unwrap_or_default();
     match kind {
@@ -204,6 +212,10 @@ mod tests {
         assert_eq!(
             of("{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"s\",\"tools\":[]}"),
             Some("claude-stream-json")
+        );
+        assert_eq!(
+            of("{\"session_id\":\"s\",\"hook_event_name\":\"Stop\"}"),
+            Some("claude-hooks")
         );
         for other in [
             "{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"s\"}",

@@ -17,6 +17,7 @@ mod json_line;
 mod parts;
 mod reader;
 mod report;
+mod twice;
 mod usage;
 
 pub use adapter::{Adapter, Identity, Output};

@@ -46,6 +46,11 @@ pub struct Options {
     /// The source is being written now, and whoever reads it starts and ends the session: nothing is held back, and
     /// neither `session.started` nor `session.ended` is said.
     pub live: bool,
+    /// The terminal of what tools print, in a session whose own terminal shows something else.
+    pub terminal: Option<String>,
+    /// Tells this reading from others of the same source, where equal records without a name are not the same one:
+    /// what comes over a network is read once.
+    pub reading: String,
 }
 
 /// Reads one source of one format.
@@ -66,6 +71,8 @@ pub struct Reader {
     /// Sessions that have begun, each with its agent.
     begun: HashMap<String, (SessionId, AgentId)>,
     end_reason: Option<&'static str>,
+    /// The source said itself that its session ended, and nothing after it.
+    has_ended: bool,
     is_within_session: bool,
     report: Report,
 }
@@ -74,7 +81,7 @@ impl Reader {
     /// A reader at the beginning of its source.
     pub fn new(format: Format, options: Options) -> Self {
         let adapter: Box<dyn Adapter> = match format {
-            Format::ClaudeTranscript => Box::new(claude::Transcript::default()),
+            Format::ClaudeTranscript | Format::ClaudeHooks => Box::new(claude::Transcript::default()),
             Format::ClaudeStreamJson => Box::new(claude::StreamJson::default()),
             Format::CodexExec => Box::new(codex::Exec::default()),
             Format::CodexRollout => Box::new(codex::Rollout::default()),
@@ -96,6 +103,7 @@ impl Reader {
             about: Map::new(),
             begun: HashMap::new(),
             end_reason: None,
+            has_ended: false,
             is_within_session: false,
             report: Report::new(format),
         }
@@ -104,6 +112,11 @@ impl Reader {
     /// The format that is read.
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// The source's own name of the session that was read last.
+    pub fn source_session(&self) -> Option<&str> {
+        self.session.as_deref()
     }
 
     /// What was read so far.
@@ -169,7 +182,7 @@ impl Reader {
     /// The source has ended: gives what was held back, and the end of the session.
     pub fn finish(&mut self, out: &mut Vec<ImportedEvent>) {
         self.release_held(out);
-        if self.options.live || self.is_within_session {
+        if self.options.live || self.is_within_session || self.has_ended {
             return;
         }
         let Some(name) = self.session.clone().filter(|name| self.begun.contains_key(name)) else {
@@ -194,8 +207,8 @@ impl Reader {
     /// `None` for a copy.
     fn identity(&mut self, identity: Identity<'_>, line: &str) -> Option<String> {
         match identity {
-            Identity::Named(name) => self.copies.named(name, line),
-            Identity::Content => Some(self.copies.content(line)),
+            Identity::Named(name) => self.copies.named(&name, line),
+            Identity::Content => Some(self.copies.content(line, &self.options.reading)),
             Identity::Line => Some(format!("line {}", self.number)),
         }
     }
@@ -282,7 +295,15 @@ impl Reader {
             };
             self.emit(self.started(start), &session, &agent, out);
         }
-        let draft = match draft.kind {
+        let mut draft = match draft.kind {
+            // Not all of the tool's sessions are the whole of the run.
+            "session.ended" if self.options.live => return,
+            // As `finish` would name it, who says it when the source breaks off before.
+            "session.ended" if self.options.reading.is_empty() => Draft {
+                identity: "session".to_owned(),
+                label: "ended".to_owned(),
+                ..draft
+            },
             "session.started" if begins && !self.options.live => self.started(draft),
             "session.started" => Draft {
                 kind: "session.updated",
@@ -290,6 +311,12 @@ impl Reader {
             },
             _ => draft,
         };
+        self.has_ended = draft.kind == "session.ended";
+        if let Some(terminal) = &self.options.terminal
+            && draft.kind.starts_with("terminal.")
+        {
+            draft.data.insert("terminal".to_owned(), terminal.as_str().into());
+        }
         self.emit(draft, &session, &agent, out);
     }
 
@@ -431,10 +458,10 @@ impl Copies {
         }
     }
 
-    fn content(&mut self, line: &str) -> String {
+    fn content(&mut self, line: &str, reading: &str) -> String {
         let count = self.contents.entry(short_hash(line)).or_default();
         *count += 1;
-        format!("{} {count}", hex(&[line]))
+        format!("{} {count}{reading}", hex(&[line]))
     }
 }
 

@@ -1,15 +1,18 @@
-//! Messages of the Messages API, as both of Claude Code's formats hold them: their blocks, calls and results.
+//! Messages of the Messages API, as both of Claude Code's formats hold them: their blocks, calls and results. Its hooks
+//! tell of the same calls; each is said once, by whichever comes first.
 
 use std::collections::{HashMap, VecDeque};
 
 use serde_json::Value;
 
+use super::approvals::Approvals;
 use super::tokens::{MessageUsage, SYNTHETIC, amounts};
 use super::tools::{self, Files, ToolResult};
 use crate::adapter::Output;
 use crate::calls::Calls;
 use crate::fields::{Data, beginning, has_others, some_text, text};
 use crate::reader::short_hash;
+use crate::twice::Twice;
 
 /// Messages whose lines may still come: agents beside each other write theirs in turns.
 const MESSAGES: usize = 64;
@@ -26,9 +29,23 @@ const MESSAGE: &[&str] = &[
     "stop_details",
 ];
 
+/// Calls, results and texts that wait for the other feed.
+const WAITING: usize = 4_096;
+
+/// Which of Claude Code's feeds tells something.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feed {
+    /// A transcript or stream.
+    #[default]
+    Records,
+    /// Its hooks.
+    Hooks,
+}
+
 /// Who speaks.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Speaker {
+    pub(super) feed: Feed,
     /// The tool call that this subagent works for.
     pub(super) parent: Option<String>,
     /// The subagent's own name.
@@ -48,6 +65,8 @@ pub(super) struct Messages {
     has_task: bool,
     /// Calls by name in the source, to the name in events: for whom subagents work.
     names: HashMap<String, String>,
+    twice: Twice<Feed, WAITING>,
+    approvals: Approvals,
 }
 
 /// One message of several lines.
@@ -181,7 +200,8 @@ impl Messages {
         Some(0)
     }
 
-    fn said(
+    /// A text.
+    pub(super) fn said(
         &mut self,
         id: &str,
         role: &str,
@@ -193,6 +213,10 @@ impl Messages {
         let Some(index) = self.next_block(id, &format!("{role} {content}")) else {
             return;
         };
+        if !self.twice.is_new(speaker.feed, role, content) {
+            out.is_merged();
+            return;
+        }
         let data = Data::new()
             .with("message", id)
             .with("index", index)
@@ -208,7 +232,8 @@ impl Messages {
         }
     }
 
-    fn called(
+    /// A call, of the form `{name, input}`.
+    pub(super) fn called(
         &mut self,
         block: &Value,
         id: &str,
@@ -216,9 +241,14 @@ impl Messages {
         folder: Option<&str>,
         out: &mut Output<'_>,
     ) {
+        if !self.twice.is_new(speaker.feed, "call", id) {
+            out.is_merged();
+            return;
+        }
         let tool = some_text(block, "name").unwrap_or("unknown");
         let input = block.get("input").cloned().unwrap_or(Value::Null);
         let call = self.calls.start(id, tool, tools::kept_input(tool, &input));
+        self.approvals.called(id, tool, &input);
         if call != id {
             self.names.insert(id.to_owned(), call.clone());
         }
@@ -272,7 +302,7 @@ impl Messages {
             }
             _ => {}
         }
-        if out.drafts.len() == before {
+        if out.drafts.len() == before && !out.said.is_merged {
             out.custom("claude.user", message.clone());
         }
     }
@@ -281,14 +311,32 @@ impl Messages {
         let known = ["type", "tool_use_id", "content", "is_error", "cache_control"];
         out.keep_raw_if(has_others(block, &known));
         let id = some_text(block, "tool_use_id").unwrap_or("unknown");
-        let open = self.calls.finish(id);
         let content = block.get("content").cloned().unwrap_or(Value::Null);
         let text = text_of(&content);
         let result = ToolResult {
             text: &text,
             is_error: block["is_error"] == true,
             structured,
+            duration_ms: structured.and_then(duration_ms),
         };
+        self.finished(id, &content, &result, speaker, out);
+    }
+
+    /// A call has its result. `content` is what the model gets of it.
+    pub(super) fn finished(
+        &mut self,
+        id: &str,
+        content: &Value,
+        result: &ToolResult<'_>,
+        speaker: &Speaker,
+        out: &mut Output<'_>,
+    ) {
+        if !self.twice.is_new(speaker.feed, "result", id) {
+            out.is_merged();
+            return;
+        }
+        self.approvals.finished(id, result, out);
+        let open = self.calls.finish(id);
         let call = open.as_ref().map_or(id, |open| open.call.as_str());
         let place = out.drafts.len();
         let data = Data::new()
@@ -296,22 +344,37 @@ impl Messages {
             .with("status", if result.is_error { "error" } else { "ok" })
             .with(
                 "output",
-                if only_text(&content) {
-                    text.as_str().into()
+                if only_text(content) {
+                    result.text.into()
                 } else {
                     content.clone()
                 },
             )
-            .some("duration_ms", duration_ms(structured))
+            .some("duration_ms", result.duration_ms.clone())
             .some("name", open.as_ref().map(|open| open.tool.as_str()));
         out.event("tool.finished", speaker.mark(data));
         let untold = match &open {
-            Some(open) => tools::finished(open, &result, &mut self.files, out),
-            None => tools::untold(&result, &[]),
+            Some(open) => tools::finished(open, result, &mut self.files, out),
+            None => tools::untold(result, &[]),
         };
         if let (Some(untold), Some(draft)) = (untold, out.drafts.get_mut(place)) {
             draft.data.insert("result".to_owned(), untold);
         }
+    }
+
+    /// Whether the call waits for its result.
+    pub(super) fn is_open(&self, id: &str) -> bool {
+        self.calls.open(id).is_some()
+    }
+
+    /// Whether nobody told the call's result yet.
+    pub(super) fn is_new_result(&self, id: &str) -> bool {
+        !self.twice.is_told("result", id)
+    }
+
+    /// What is being asked of whoever is at the terminal.
+    pub(super) fn approvals(&mut self) -> &mut Approvals {
+        &mut self.approvals
     }
 
     /// The message's use, where the line has it in its final form.
@@ -342,7 +405,7 @@ fn is_prompt(content: &str) -> bool {
 }
 
 /// The text of a result: itself, or that of its text blocks.
-fn text_of(content: &Value) -> String {
+pub(super) fn text_of(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
         Value::Array(blocks) => {
@@ -367,8 +430,8 @@ fn only_text(content: &Value) -> bool {
     }
 }
 
-fn duration_ms(structured: Option<&Value>) -> Option<Value> {
-    let structured = structured?;
+/// How long a call took, where that is told.
+pub(super) fn duration_ms(structured: &Value) -> Option<Value> {
     let told = ["durationMs", "totalDurationMs", "duration_ms"];
     told.iter()
         .find_map(|name| structured.get(name))

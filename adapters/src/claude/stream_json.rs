@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::messages::{Messages, Speaker};
+use super::messages::{Feed, Messages, Speaker};
 use super::tokens::amounts;
 use crate::adapter::{Adapter, Identity, Output};
 use crate::fields::{Data, count, has_others, some_text, text, time, without};
@@ -48,7 +48,7 @@ pub(crate) struct StreamJson {
 
 impl Adapter for StreamJson {
     fn identity<'r>(&self, record: &'r Value) -> Identity<'r> {
-        some_text(record, "uuid").map_or(Identity::Content, Identity::Named)
+        Identity::by(record, "uuid")
     }
 
     fn read(&mut self, record: &Value, out: &mut Output<'_>) {
@@ -58,6 +58,7 @@ impl Adapter for StreamJson {
         out.time(time(record, "timestamp"));
         let kind = text(record, "type").unwrap_or_default();
         let speaker = Speaker {
+            feed: Feed::Records,
             parent: some_text(record, "parent_tool_use_id").map(str::to_owned),
             subagent: some_text(record, "subagent_type").map(str::to_owned),
             is_meta: record["isSynthetic"] == true,

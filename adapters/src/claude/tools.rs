@@ -44,6 +44,7 @@ pub(super) struct ToolResult<'r> {
     pub(super) is_error: bool,
     /// `toolUseResult`, `tool_use_result`.
     pub(super) structured: Option<&'r Value>,
+    pub(super) duration_ms: Option<Value>,
 }
 
 /// What is known of the files that were changed, by path.
@@ -316,6 +317,7 @@ mod tests {
                     text,
                     is_error,
                     structured: None,
+                    duration_ms: None,
                 },
                 None,
             )

@@ -5,7 +5,8 @@
 
 use serde_json::Value;
 
-use super::messages::{Messages, Speaker};
+use super::hooks;
+use super::messages::{Feed, Messages, Speaker};
 use crate::adapter::{Adapter, Identity, Output};
 use crate::fields::{Data, has_others, some_text, text, time, without};
 
@@ -65,22 +66,32 @@ const KEPT: &[&str] = &[
     "system",
 ];
 
-/// The adapter.
+/// The adapter. It takes what hooks tell of the same session between the lines.
 #[derive(Debug, Default)]
 pub(crate) struct Transcript {
     messages: Messages,
     branch: Option<String>,
+    /// A line of a transcript was read.
+    has_lines: bool,
 }
 
 impl Adapter for Transcript {
     fn identity<'r>(&self, record: &'r Value) -> Identity<'r> {
-        some_text(record, "uuid").map_or(Identity::Content, Identity::Named)
+        match hooks::is_hook(record) {
+            true => hooks::identity(record),
+            false => Identity::by(record, "uuid"),
+        }
     }
 
     fn read(&mut self, record: &Value, out: &mut Output<'_>) {
+        if hooks::is_hook(record) {
+            return hooks::read(record, &mut self.messages, !self.has_lines, out);
+        }
+        self.has_lines = true;
         let kind = text(record, "type").unwrap_or_default();
         self.place(record, out);
         let speaker = Speaker {
+            feed: Feed::Records,
             parent: None,
             subagent: some_text(record, "agentId").map(str::to_owned),
             is_meta: record["isMeta"] == true || record["isCompactSummary"] == true,

@@ -8,11 +8,14 @@ mod calls;
 use serde_json::{Value, json};
 
 use super::amounts;
-use super::twice::{Told, Twice};
 use crate::adapter::{Adapter, Identity, Output};
 use crate::calls::Calls;
 use crate::fields::{Data, beginning, has_others, some_text, text, time};
+use crate::twice::Twice;
 use crate::usage::Amounts;
+
+/// Texts that wait for their second form, which stands a few lines away.
+const WAITING: usize = 64;
 
 /// Members of an item that say where it belongs, not what happened.
 const ITEM: &[&str] = &[
@@ -24,6 +27,15 @@ const ITEM: &[&str] = &[
     "metadata",
 ];
 
+/// In which form something was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// For people: `event_msg`.
+    Event,
+    /// The model's own: `response_item`.
+    Item,
+}
+
 /// The adapter.
 #[derive(Debug, Default)]
 pub(crate) struct Rollout {
@@ -33,7 +45,7 @@ pub(crate) struct Rollout {
     folder: Option<String>,
     has_task: bool,
     calls: Calls,
-    twice: Twice,
+    twice: Twice<Told, WAITING>,
     used: Amounts,
     /// Calls whose changes of files were told already.
     patched: Vec<String>,
