@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Send(commands::send::SendArguments),
     /// Take in what Claude Code, Codex and asciinema recorded
     Import(commands::import::ImportArguments),
+    /// Follow every session of Claude Code on this machine
+    Hooks(commands::hooks::HooksArguments),
     /// List sessions, live ones first
     Sessions(commands::sessions::SessionsArguments),
     /// Watch a session, or whatever an agent does, as it happens

@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod erase;
 pub(crate) mod export;
 pub(crate) mod gateway;
+pub(crate) mod hooks;
 pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod login;
@@ -52,6 +53,7 @@ async fn run_short(command: Command, environment: &Environment) -> anyhow::Resul
         Command::Replay(arguments) => replay::run(arguments, environment).await,
         Command::Export(arguments) => export::run(arguments, environment).await,
         Command::Import(arguments) => import::run(arguments, environment).await,
+        Command::Hooks(arguments) => hooks::run(arguments, environment).await,
         Command::Resend(arguments) => resend::run(arguments, environment).await,
         Command::Rebuild(arguments) => rebuild::run(arguments, environment).await,
         Command::Redact(arguments) => redact::run(arguments, environment).await,

@@ -53,6 +53,12 @@ impl Environment {
         &self.folder
     }
 
+    /// Where Claude Code keeps its settings and sessions.
+    pub(crate) fn claude_folder(&self) -> Option<PathBuf> {
+        let folder = self.get("CLAUDE_CONFIG_DIR").map(PathBuf::from);
+        folder.or_else(|| Some(Path::new(self.get("HOME")?).join(".claude")))
+    }
+
     /// The agent's name when no flag gives one: KULTI_AGENT, the repository's folder, or this folder.
     pub(crate) fn agent_name(&self) -> Option<String> {
         if let Some(name) = self.get("KULTI_AGENT") {

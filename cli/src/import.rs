@@ -5,7 +5,6 @@
 
 mod follow;
 mod group;
-mod lines;
 mod source;
 mod sources;
 mod upload;

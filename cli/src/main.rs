@@ -15,6 +15,7 @@ mod environment;
 mod event_line;
 mod event_text;
 mod failure;
+mod hook_settings;
 mod import;
 mod output;
 mod pacing;

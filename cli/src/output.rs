@@ -4,7 +4,10 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use tokio::io::{AsyncBufReadExt, BufReader};
+
 use crate::environment::Environment;
+use crate::failure::usage;
 
 /// Prints a line of data; an error here means that the reader has gone.
 pub(crate) fn print_line(line: impl Display) -> io::Result<()> {
@@ -23,6 +26,17 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
 /// Says something to the person at the terminal. Nothing can be done if nobody listens.
 pub(crate) fn note(text: &str) {
     writeln!(io::stderr().lock(), "{text}").ok();
+}
+
+/// Asks the person at the terminal; what is not a yes is a no.
+pub(crate) async fn confirm(question: &str) -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Err(usage("nobody can be asked here: look first, then say --yes"));
+    }
+    note(question);
+    let mut answer = String::new();
+    BufReader::new(tokio::io::stdin()).read_line(&mut answer).await?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Says why something is sent again.

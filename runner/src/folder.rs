@@ -38,6 +38,9 @@ pub struct RunFile {
     pub started_at: DateTime<Utc>,
     /// The process that records, or recorded it last.
     pub pid: u32,
+    /// The tool's own name for its session, to go on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_session: Option<String>,
     /// Everything is said and sent.
     #[serde(default)]
     pub finished: bool,
@@ -118,6 +121,11 @@ impl RunFolder {
     /// Where a run in the background complains.
     pub fn log(&self) -> PathBuf {
         self.path.join("log")
+    }
+
+    /// Settings that the run's tool is given.
+    pub fn tool_settings(&self) -> PathBuf {
+        self.path.join("tool-settings.json")
     }
 
     /// Makes the folder if need be, and takes its lock; `None` if another process has it.

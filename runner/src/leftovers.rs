@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::client::Client;
 use crate::folder::{RunFile, RunFolder, StatusFile};
+use crate::frame::Said;
 use crate::spool::{DEFAULT_LIMIT, Place, Record, Spool, Weight};
 use crate::upload::{Progress, upload};
 
@@ -145,7 +146,9 @@ fn end_session(folder: &RunFolder, run: &mut RunFile, spool: &Spool, last: Place
         weight: Weight::Structured,
         output_bytes: 0,
         id,
-        json: run.frame.event(id, place, Utc::now(), "session.ended", &data),
+        json: run
+            .frame
+            .event(place, &Said::at(Utc::now(), id, "session.ended", &data)),
     });
     spool.sync()
 }

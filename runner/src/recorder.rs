@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
+use kulti_adapters::ImportedEvent;
 use kulti_masking::{Masker, StreamMasker};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::tally::Counter;
 pub use self::tally::Tally;
-use crate::frame::Frame;
+use crate::frame::{self, Frame};
 use crate::pty::Size;
 use crate::spool::{Place, Record, Spool, Weight};
 
@@ -53,6 +54,7 @@ enum Said {
     Printed(Vec<u8>),
     Resized(Size),
     Happened(&'static str, Value),
+    Told(Box<ImportedEvent>),
     Ended,
 }
 
@@ -94,9 +96,19 @@ impl Recorder {
 
     /// The command printed this. Waits while the recorder has too much to do.
     pub fn printed(&self, bytes: &[u8]) {
+        self.noticed();
+        self.say(Said::Printed(bytes.to_vec()));
+    }
+
+    fn noticed(&self) {
         let after = self.begun.elapsed().as_millis() as u64;
         self.printed_at.store(after, Ordering::Relaxed);
-        self.say(Said::Printed(bytes.to_vec()));
+    }
+
+    /// The tool told this, without secrets, in records of its own.
+    pub fn told(&self, event: ImportedEvent) {
+        self.noticed();
+        self.say(Said::Told(Box::new(event)));
     }
 
     /// For how long the command has printed nothing.
@@ -158,6 +170,7 @@ impl Writer {
                     self.write("terminal.resized", &json!({"cols": size.cols, "rows": size.rows}));
                 }
                 Ok(Said::Happened(kind, data)) => self.happened(kind, data),
+                Ok(Said::Told(event)) => self.told(*event),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Said::Ended) | Err(RecvTimeoutError::Disconnected) => return self.end(),
             }
@@ -185,6 +198,24 @@ impl Writer {
             self.status = Some(data.clone());
         }
         self.write(kind, &data);
+    }
+
+    fn told(&mut self, event: ImportedEvent) {
+        self.write_output(0);
+        let time = event
+            .time
+            .and_then(|time| DateTime::from_timestamp_micros(time.0));
+        let data = Value::Object(event.data);
+        if event.kind == "status.changed" {
+            self.status = Some(data.clone());
+        }
+        self.counter.told(event.kind, &data);
+        let said = frame::Said {
+            cause: event.cause.map(|id| id.uuid()),
+            raw: event.raw.as_deref(),
+            ..frame::Said::at(time.unwrap_or_else(Utc::now), event.id.uuid(), event.kind, &data)
+        };
+        self.append(Weight::Structured, 0, &said);
     }
 
     fn next_deadline(&self) -> Instant {
@@ -231,24 +262,25 @@ impl Writer {
         };
         let time = self.pending_since.map_or_else(Utc::now, |(_, time)| time);
         self.counter.printed(bytes);
-        self.append(Weight::Output, bytes.len() as u32, time, "terminal.output", &data);
+        let said = frame::Said::at(time, Uuid::now_v7(), "terminal.output", &data);
+        self.append(Weight::Output, bytes.len() as u32, &said);
     }
 
     fn write(&mut self, kind: &str, data: &Value) {
         self.counter.happened(kind, data);
-        self.append(Weight::Structured, 0, Utc::now(), kind, data);
+        let said = frame::Said::at(Utc::now(), Uuid::now_v7(), kind, data);
+        self.append(Weight::Structured, 0, &said);
     }
 
-    fn append(&mut self, weight: Weight, output_bytes: u32, time: DateTime<Utc>, kind: &str, data: &Value) {
+    fn append(&mut self, weight: Weight, output_bytes: u32, said: &frame::Said<'_>) {
         self.place.seq += 1;
         self.said_at = Instant::now();
-        let id = Uuid::now_v7();
         self.spool.append(Record {
             place: self.place,
             weight,
             output_bytes,
-            id,
-            json: self.frame.event(id, self.place, time, kind, data),
+            id: said.id,
+            json: self.frame.event(self.place, said),
         });
     }
 

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::recorder::Recorder;
+use crate::tool::tap::Printed;
 
 const CHUNK: usize = 64 << 10;
 
@@ -21,12 +21,12 @@ pub enum Screen {
     Nowhere,
 }
 
-/// Reads what the command prints until its terminal closes: first to the screen, then to the recorder. `gone` is
+/// Reads what the command prints until its terminal closes: first to the screen, then to whoever records. `gone` is
 /// called once if whoever read our output has gone.
 pub fn relay_output(
     mut output: File,
     screen: Screen,
-    recorder: Recorder,
+    mut printed: Printed,
     gone: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new()
@@ -56,8 +56,9 @@ pub fn relay_output(
                         gone();
                     }
                 }
-                recorder.printed(chunk);
+                printed.chunk(chunk);
             }
+            printed.end();
             if gone.is_some() && screen == Screen::Plain {
                 // Nothing can be done about a reader who went last.
                 show(&lines.rest()).ok();

@@ -24,6 +24,9 @@ use crate::recorder::{Recorder, Recording, Tally};
 use crate::relay::{Screen, relay_input, relay_output};
 use crate::spool::{Spool, SpoolSize};
 use crate::terminal;
+use crate::tool::records::Whose;
+use crate::tool::tap::Printed;
+use crate::tool::{Following, Preparing};
 use crate::upload::{Progress, Sent, upload};
 
 mod signals;
@@ -55,6 +58,17 @@ pub struct RunOptions {
     pub silence_limit: Duration,
     /// What counts as a secret.
     pub masker: Masker,
+    /// For tools that tell more than they print.
+    pub tools: ToolOptions,
+}
+
+/// What tools need that tell more than they print.
+#[derive(Debug, Clone, Default)]
+pub struct ToolOptions {
+    /// Where Claude Code keeps its sessions: `~/.claude/projects`.
+    pub claude_projects: Option<PathBuf>,
+    /// The command that hands what a hook is given to a socket, whose path is added to it.
+    pub hook_relay: Vec<String>,
 }
 
 /// A run that has begun.
@@ -66,6 +80,7 @@ pub struct Run {
     spool: Arc<Spool>,
     recorder: Recorder,
     recording: Recording,
+    following: Following,
     pty: Arc<Pty>,
     child: Child,
     begun: Instant,
@@ -113,6 +128,7 @@ impl Run {
             folder: options.folder.clone(),
             started_at: Utc::now(),
             pid: std::process::id(),
+            tool_session: folder.read().ok().and_then(|run| run.tool_session),
             finished: false,
         };
         let interactive = !options.detached && terminal::is_interactive();
@@ -122,7 +138,9 @@ impl Run {
             true => Input::Terminal,
             false => Input::Inherited,
         };
-        let spawned = Pty::spawn(command_of(&options), size, modes.as_ref(), input);
+        let preparing = Preparing::of(&options, &folder);
+        let command = command_of(&options, preparing.arguments());
+        let spawned = Pty::spawn(command, size, modes.as_ref(), input);
         if spawned.is_err() && !options.detached && folder.read().is_err() {
             // Nothing ever ran in it; in the background, whoever started us reads its log first. If it cannot be
             // removed, it is an empty folder.
@@ -144,6 +162,14 @@ impl Run {
             "terminal.command",
             json!({"command": shown(&options.command), "cwd": options.folder}),
         );
+        let whose = Whose {
+            folder: folder.clone(),
+            file: file.clone(),
+            recorder: recorder.clone(),
+            masker: options.masker.clone(),
+            has_task: options.about.get("task").is_some(),
+        };
+        let following = preparing.follow(whose)?;
         Ok(Run {
             options,
             file,
@@ -152,6 +178,7 @@ impl Run {
             spool,
             recorder,
             recording,
+            following,
             pty: Arc::new(pty),
             child,
             begun: Instant::now(),
@@ -208,6 +235,7 @@ impl Run {
             folder: _,
             recorder,
             recording,
+            following,
             pty,
             mut child,
             begun,
@@ -226,7 +254,8 @@ impl Run {
             (false, false) => Screen::Plain,
         };
         let gone = move || signal_command(pid, Signal::PIPE);
-        let printed = relay_output(pty.output()?, screen, recorder.clone(), gone)?;
+        let heard = Printed::new(recorder.clone(), following.printed_records());
+        let printed = relay_output(pty.output()?, screen, heard, gone)?;
         let (stopped, stop) = io::pipe()?;
         let typed = match interactive {
             true => Some(relay_input(pty.keyboard()?, stopped)?),
@@ -255,6 +284,9 @@ impl Run {
             tokio::task::spawn_blocking(move || typed.join()).await.ok();
         }
         drop(raw);
+        let file = tokio::task::spawn_blocking(move || following.finish(file))
+            .await
+            .map_err(io::Error::other)?;
         let ending = ending(status, is_hung.into_inner());
         recorder.happened("terminal.exited", json!({"code": exit_code(status)}));
         recorder.happened("session.ended", ending);
@@ -287,8 +319,9 @@ fn masked(masker: &Masker, word: &str) -> String {
     masker.mask_text(word).text.into_owned()
 }
 
-fn command_of(options: &RunOptions) -> Command {
+fn command_of(options: &RunOptions, before_its_own: &[String]) -> Command {
     let mut command = Command::new(options.command.first().map_or("", String::as_str));
+    command.args(before_its_own);
     command.args(options.command.iter().skip(1));
     command.current_dir(&options.folder);
     command.envs(options.variables.iter().map(|(name, value)| (name, value)));

@@ -1,7 +1,6 @@
 //! `kulti import`: what other tools recorded, as sessions of its own.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,6 @@ use clap::Args;
 use kulti_masking::Masker;
 use kulti_schemas::AgentId;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 
 use crate::args::ServerArguments;
@@ -19,7 +17,7 @@ use crate::failure::{Failure, usage};
 use crate::import::{
     Batch, Batches, Follower, Found, LOOK, SourceOptions, Upload, find_sources, groups, read_group, upload,
 };
-use crate::output::{Paint, note, print_line, table};
+use crate::output::{Paint, confirm, note, print_line, table};
 use crate::terminal_text::clean_line;
 
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
@@ -194,19 +192,12 @@ async fn confirmed(found: &[Found], arguments: &ImportArguments, client: &Client
     if arguments.yes {
         return Ok(true);
     }
-    if !io::stdin().is_terminal() {
-        return Err(usage(
-            "nobody can be asked here: look with --dry-run, then say --yes",
-        ));
-    }
-    note(&format!(
+    confirm(&format!(
         "Send them to {} as {} sessions, secrets masked? [y/N]",
         client.base(),
         arguments.visibility
-    ));
-    let mut answer = String::new();
-    BufReader::new(tokio::io::stdin()).read_line(&mut answer).await?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    ))
+    .await
 }
 
 fn megabytes(bytes: u64) -> String {

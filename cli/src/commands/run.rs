@@ -1,5 +1,6 @@
 //! `kulti run`: any command, live and recorded.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -8,7 +9,7 @@ use kulti_runner::client::Client;
 use kulti_runner::folder::RunFolder;
 use kulti_runner::frame::Frame;
 use kulti_runner::leftovers;
-use kulti_runner::run::{Run, RunOptions, shown};
+use kulti_runner::run::{Run, RunOptions, ToolOptions, shown};
 use kulti_runner::spool::DEFAULT_LIMIT;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -21,6 +22,7 @@ use crate::output::{Paint, note};
 use crate::state::Folders;
 
 mod background;
+mod resume;
 mod said;
 mod status;
 
@@ -32,7 +34,7 @@ mod status;
     The exit code is the command's; 127 if there is no such command."
 )]
 pub(crate) struct RunArguments {
-    /// The command and its arguments
+    /// The command and its arguments; with --resume, what to say to the tool
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true,
         required_unless_present_any = ["status", "drain"])]
     command: Vec<String>,
@@ -51,11 +53,14 @@ pub(crate) struct RunArguments {
     /// Return at once; the command goes on without this terminal
     #[arg(long)]
     background: bool,
+    /// Go on with the session of a tool that can: `kulti run --resume SESSION "and now the tests"`
+    #[arg(long, value_name = "SESSION")]
+    resume: Option<String>,
     /// List the runs that are here, and how their sending goes
-    #[arg(long, conflicts_with_all = ["drain", "background"])]
+    #[arg(long, conflicts_with_all = ["drain", "background", "resume"])]
     status: bool,
     /// Send what earlier runs left, until all of it is sent
-    #[arg(long, conflicts_with = "background")]
+    #[arg(long, conflicts_with_all = ["background", "resume"])]
     drain: bool,
     /// Bytes that may wait on disk; beyond, the oldest unsent terminal output goes [env: KULTI_SPOOL_BYTES]
     #[arg(long, value_name = "BYTES")]
@@ -120,7 +125,7 @@ pub(crate) async fn run(arguments: RunArguments, environment: &Environment) -> a
     if detached {
         background::leave_the_terminal();
     }
-    let options = options(&arguments, &client, environment)?;
+    let options = options(&arguments, &client, &runs, environment)?;
     let session = options.frame.session.clone();
     let url = client.url(&["s", &session]).to_string();
     let program = options.command.first().cloned().unwrap_or_default();
@@ -162,14 +167,25 @@ fn connect_with_key(url: &str, environment: &Environment) -> anyhow::Result<Clie
 fn options(
     arguments: &RunArguments,
     client: &Client,
+    runs: &std::path::Path,
     environment: &Environment,
 ) -> anyhow::Result<RunOptions> {
-    let agent = arguments.agent.clone().or_else(|| environment.agent_name());
-    let session = arguments.detached_session.clone().unwrap_or_else(new_session);
-    let frame = Frame {
-        producer: format!("kulti-run-{session}"),
-        session,
-        agent: agent.ok_or_else(|| usage("name the agent with --agent or KULTI_AGENT"))?,
+    let (frame, command, folder): (Frame, Vec<String>, PathBuf) = match &arguments.resume {
+        Some(session) => {
+            let run = resume::read(runs, session)?;
+            let command = resume::command(&run, &arguments.command)?;
+            (run.frame, command, run.folder)
+        }
+        None => {
+            let agent = arguments.agent.clone().or_else(|| environment.agent_name());
+            let session = arguments.detached_session.clone().unwrap_or_else(new_session);
+            let frame = Frame {
+                producer: format!("kulti-run-{session}"),
+                session,
+                agent: agent.ok_or_else(|| usage("name the agent with --agent or KULTI_AGENT"))?,
+            };
+            (frame, arguments.command.clone(), environment.folder().to_owned())
+        }
     };
     let variables = [
         ("KULTI_SESSION", frame.session.as_str()),
@@ -177,31 +193,50 @@ fn options(
         ("KULTI_URL", client.base()),
     ];
     Ok(RunOptions {
-        about: about(arguments),
+        about: about(arguments, &command),
         variables: variables
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec(),
         frame,
-        command: arguments.command.clone(),
-        folder: environment.folder().to_owned(),
+        command,
+        folder,
         detached: arguments.detached_session.is_some(),
         spool_limit: spool_limit(arguments, environment)?,
         silence_limit: Duration::from_secs(arguments.silence_limit.max(1)),
         masker: Masker::default(),
+        tools: ToolOptions {
+            claude_projects: environment.claude_folder().map(|folder| folder.join("projects")),
+            hook_relay: hook_relay(),
+        },
     })
+}
+
+/// This program hands over what hooks are given.
+fn hook_relay() -> Vec<String> {
+    match std::env::current_exe() {
+        Ok(program) => {
+            let program = program.to_string_lossy().into_owned();
+            vec![program, "hooks".to_owned(), "relay".to_owned()]
+        }
+        // Without hooks, then.
+        Err(_) => Vec::new(),
+    }
 }
 
 fn new_session() -> String {
     Uuid::now_v7().to_string()
 }
 
-/// The data of `session.started`.
-fn about(arguments: &RunArguments) -> Value {
-    let title = arguments
-        .title
-        .clone()
-        .unwrap_or_else(|| shown(&arguments.command).chars().take(120).collect());
-    let mut about = json!({"title": title, "visibility": arguments.visibility.name()});
+/// The data of `session.started`. A session that is gone on with stays what it is, as far as nothing else is said.
+fn about(arguments: &RunArguments, command: &[String]) -> Value {
+    let mut about = json!({});
+    if arguments.resume.is_none() {
+        let title: String = shown(command).chars().take(120).collect();
+        about = json!({"title": title, "visibility": arguments.visibility.name()});
+    }
+    if let Some(title) = &arguments.title {
+        about["title"] = json!(title);
+    }
     if let Some(task) = &arguments.task {
         about["task"] = json!(task);
     }

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 
 use kulti_adapters::{ImportedEvent, Options, Reader, Report};
 use kulti_masking::Masker;
+use kulti_runner::lines::{Lines, Next};
 use kulti_schemas::{AgentId, Timestamp};
 
-use super::lines::{Lines, Next};
 use super::sources::Found;
 
 /// What the person who imports says about all files.

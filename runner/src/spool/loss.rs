@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::record::{Place, Record, Weight};
-use crate::frame::Frame;
+use crate::frame::{Frame, Said};
 
 /// The code of the `error` event.
 const CODE: &str = "spool_full";
@@ -90,7 +90,7 @@ impl Loss {
             weight: Weight::Loss,
             output_bytes: u32::try_from(self.bytes).unwrap_or(u32::MAX),
             id,
-            json: frame.event(id, place, self.time, "error", &data),
+            json: frame.event(place, &Said::at(self.time, id, "error", &data)),
         }
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
+use crate::frame::Said;
 
 fn frame() -> Frame {
     Frame {
@@ -33,7 +34,7 @@ fn record(seq: u64, weight: Weight, length: usize) -> Record {
             0
         },
         id,
-        json: frame().event(id, place, chrono::Utc::now(), kind, &data),
+        json: frame().event(place, &Said::at(chrono::Utc::now(), id, kind, &data)),
     }
 }
 

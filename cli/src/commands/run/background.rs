@@ -26,7 +26,7 @@ pub(super) async fn start(
     runs: &Path,
     environment: &Environment,
 ) -> anyhow::Result<()> {
-    let session = new_session();
+    let session = arguments.resume.clone().unwrap_or_else(new_session);
     let folder = folder_of(runs, &session);
     // Makes the folder; the lock itself is the other process's to take.
     drop(folder.lock().context("cannot make the run's folder")?);
@@ -90,6 +90,7 @@ fn repeated(arguments: &RunArguments) -> Vec<String> {
         ("agent", arguments.agent.clone()),
         ("task", arguments.task.clone()),
         ("title", arguments.title.clone()),
+        ("resume", arguments.resume.clone()),
         (
             "spool-bytes",
             arguments.spool_bytes.map(|bytes| bytes.to_string()),

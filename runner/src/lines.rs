@@ -1,14 +1,15 @@
 //! Lines of a file that may be large, hostile, or still growing.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 
 /// A longer line is cut: it is no JSON any more, and kept as an unreadable one.
 const LONGEST_LINE: usize = 32 << 20;
 
 /// Reads line by line; goes on where the file has grown.
-pub(crate) struct Lines {
+#[derive(Debug)]
+pub struct Lines {
     input: BufReader<File>,
     line: Vec<u8>,
     /// Bytes of the file that were read.
@@ -16,8 +17,8 @@ pub(crate) struct Lines {
 }
 
 /// What came.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
     /// A whole line.
     Line,
     /// The file ends here, with a line that has no end yet.
@@ -27,27 +28,44 @@ pub(crate) enum Next {
 }
 
 impl Lines {
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    /// From the file's beginning.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Lines::open_at(path, 0)
+    }
+
+    /// From behind so many bytes.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open_at(path: &Path, offset: u64) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
         Ok(Lines {
-            input: BufReader::with_capacity(1 << 16, File::open(path)?),
+            input: BufReader::with_capacity(1 << 16, file),
             line: Vec::new(),
-            read: 0,
+            read: offset,
         })
     }
 
     /// Bytes read so far.
-    pub(crate) fn bytes_read(&self) -> u64 {
+    pub fn bytes_read(&self) -> u64 {
         self.read
     }
 
     /// The line that `next` found, without its end.
-    pub(crate) fn line(&self) -> &[u8] {
+    pub fn line(&self) -> &[u8] {
         let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
         line.strip_suffix(b"\r").unwrap_or(line)
     }
 
     /// Finds the next line. After `Begun` it goes on with the same line.
-    pub(crate) fn next(&mut self) -> io::Result<Next> {
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn next(&mut self) -> io::Result<Next> {
         if self.line.ends_with(b"\n") {
             self.line.clear();
         }
@@ -81,7 +99,7 @@ impl Lines {
     }
 
     /// The line without an end was taken as it is.
-    pub(crate) fn take_begun(&mut self) {
+    pub fn take_begun(&mut self) {
         self.line.clear();
     }
 }
