@@ -209,7 +209,7 @@ impl Reader {
         match identity {
             Identity::Named(name) => self.copies.named(&name, line),
             Identity::Content => Some(self.copies.content(line, &self.options.reading)),
-            Identity::Line => Some(format!("line {}", self.number)),
+            Identity::Line => Some(format!("line {}{}", self.number, self.options.reading)),
         }
     }
 
@@ -233,9 +233,14 @@ impl Reader {
             draft.time = self.time;
             draft.cause.clone_from(&said.cause);
         }
-        if let Some(first) = drafts.first_mut() {
+        for at in 0..drafts.len() {
+            let (before, rest) = drafts.split_at_mut(at);
             // A label that other records can name without knowing what this one became.
-            FIRST.clone_into(&mut first.label);
+            if before.iter().all(|draft| draft.identity != rest[0].identity) {
+                FIRST.clone_into(&mut rest[0].label);
+            }
+        }
+        if let Some(first) = drafts.first_mut() {
             first.raw = said.keep_raw.then(|| line.to_owned());
         }
     }

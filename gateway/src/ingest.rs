@@ -1,10 +1,11 @@
-//! The way in: `POST /v1/events`, and the simple API beside it.
+//! The way in: `POST /v1/events`; the simple API and Claude Code's hooks beside it.
 //!
 //! The path of a request: who writes (access) -> bytes (body) -> items (split) -> events (event) -> owner, quota,
 //! log (batch) -> one result for each item, in the order sent. Success is said only after the broker has it.
 
 mod batch;
 mod body;
+pub(crate) mod claude_hooks;
 mod event;
 mod owners;
 pub(crate) mod simple;
@@ -12,6 +13,7 @@ mod split;
 
 pub(crate) use batch::{write_of_admin, write_of_viewer};
 pub(crate) use body::{HeldBody, IngestMemory, read_body};
+pub(crate) use claude_hooks::HookMemory;
 pub(crate) use owners::Owners;
 pub(crate) use simple::SimpleMemory;
 

@@ -37,6 +37,7 @@ pub(crate) fn build_router(state: AppState) -> Router {
             simple::update_stream,
             simple::end_stream
         ))
+        .routes(routes!(ingest::claude_hooks::hear_claude_hook))
         .routes(routes!(keys_api::create_key, keys_api::list_keys))
         .routes(routes!(keys_api::revoke_key))
         .routes(routes!(viewers::post_chat))

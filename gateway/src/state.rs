@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::GatewayConfig;
 use crate::exports::Exports;
-use crate::ingest::{IngestMemory, Owners, SimpleMemory};
+use crate::ingest::{HookMemory, IngestMemory, Owners, SimpleMemory};
 use crate::keys::Keys;
 use crate::live::{Live, LiveMetrics, LiveOptions};
 use crate::masking::Masking;
@@ -73,6 +73,7 @@ pub struct Shared {
     pub(crate) owners: Owners,
     pub(crate) masking: Masking,
     pub(crate) simple: SimpleMemory,
+    pub(crate) hooks: HookMemory,
     pub(crate) outlines: Outlines,
     pub(crate) found_markers: FoundMarkers,
     pub(crate) exports: Exports,
@@ -111,6 +112,7 @@ impl AppState {
             owners: Owners::new(parts.pool.clone()),
             masking: Masking::new(parts.config.masking.clone(), metrics.clone()),
             simple: SimpleMemory::default(),
+            hooks: HookMemory::default(),
             outlines: Outlines::default(),
             found_markers: FoundMarkers::default(),
             exports: Exports::default(),

@@ -52,9 +52,13 @@ pub(super) fn identity(record: &Value) -> Identity<'_> {
         some_text(record, "hook_event_name"),
         some_text(record, "tool_use_id"),
     ) {
-        (Some(event), Some(call)) => Identity::Named(format!("{event} {call}").into()),
+        (Some(event), Some(call)) => Identity::Named(name_of(event, call).into()),
         _ => Identity::Content,
     }
+}
+
+fn name_of(event: &str, call: &str) -> String {
+    format!("{event} {call}")
 }
 
 /// Says what the hook tells. `alone`: nothing but hooks was heard of the session.
@@ -179,8 +183,11 @@ impl Hook<'_> {
             return out.custom("claude.hook.PostToolUse", without(self.record, ENVELOPE));
         };
         if !messages.is_open(call) && messages.is_new_result(call) {
-            // The hook before the call was not heard, nor is there a line of it.
+            // The hook before the call was not heard here, nor is there a line of it. Where it was heard elsewhere, the
+            // start is the same event.
+            let own = std::mem::replace(&mut out.identity, name_of("PreToolUse", call));
             self.called(messages, out);
+            out.identity = own;
         }
         let response = &self.record["tool_response"];
         let error = some_text(self.record, "error");

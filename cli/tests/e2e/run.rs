@@ -33,7 +33,7 @@ impl Stage {
         }
     }
 
-    fn run(&self, arguments: &[&str], url: &str) -> Command {
+    pub fn run(&self, arguments: &[&str], url: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kulti"));
         command
             .env_clear()

@@ -2,7 +2,10 @@
 
 mod fields;
 
+use std::borrow::Cow;
+
 use kulti_schemas::{AgentId, Event, EventId, Kind, Meta, SessionId, Source, Timestamp};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use self::fields::{
@@ -114,7 +117,7 @@ fn build_event(
         ));
     }
     let kind_name = string("kind", required("kind", fields.kind)?)?;
-    check_kind(&kind_name)?;
+    check_kind(&kind_name, fields.data)?;
     let data = required("data", fields.data)?;
     if !data.get().starts_with('{') {
         return Err(Problem::field(
@@ -187,16 +190,28 @@ pub(crate) fn new_event_id(context: &ItemContext<'_>, index: usize, session: &Se
     }
 }
 
-fn check_kind(name: &str) -> Result<(), Problem> {
+fn check_kind(name: &str, data: Option<&RawValue>) -> Result<(), Problem> {
     if name.is_empty() || name.chars().count() > MAX_KIND_CHARACTERS || name.chars().any(char::is_control) {
         let detail = format!("must be 1 to {MAX_KIND_CHARACTERS} characters without control characters");
         return Err(Problem::field(Code::InvalidField, "kind", detail));
     }
-    if NOT_FOR_PRODUCERS.contains(&name) || name.starts_with("chat.") {
+    let is_answer = name == "approval.resolved" && data.is_some_and(is_answered_at_terminal);
+    if (NOT_FOR_PRODUCERS.contains(&name) && !is_answer) || name.starts_with("chat.") {
         let detail = format!("{name} does not come from producers");
         return Err(Problem::field(Code::KindNotAllowed, "kind", detail));
     }
     Ok(())
+}
+
+/// Whoever sits at the agent's own terminal answers there, and only its producer knows; a viewer's answer is theirs to
+/// give.
+fn is_answered_at_terminal(data: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        by: Cow<'a, str>,
+    }
+    serde_json::from_str::<Answer<'_>>(data.get()).is_ok_and(|answer| answer.by == "terminal")
 }
 
 /// A kind that only a newer build knows.
