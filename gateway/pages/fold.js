@@ -82,10 +82,11 @@ export class Fold {
     let terminal = this.terminals.get(id);
     if (!terminal) {
       if (this.terminals.size >= MOST_TERMINALS) this.terminals.delete(this.terminals.keys().next().value);
-      terminal = { id, screen: new Screen(), rest: new Uint8Array(0), command: "", plain: false };
+      terminal = { id, screen: new Screen(), rest: new Uint8Array(0), command: "", pty: false };
       this.terminals.set(id, terminal);
     }
-    this.lastTerminal = id;
+    // One that draws its own screen is shown rather than the log of a tool beside it.
+    if (terminal.pty || !this.terminals.get(this.lastTerminal)?.pty) this.lastTerminal = id;
     return terminal;
   }
 }
@@ -141,13 +142,13 @@ const HANDLERS = {
   "terminal.command": (fold, data) => {
     const terminal = fold.terminal(data);
     terminal.command = oneLine(data.command, 300);
-    terminal.screen.writeNote(`❯ ${plainText(data.command, 4_000)}`, { fg: 14, flags: 1 });
+    if (!terminal.pty) terminal.screen.writeNote(`❯ ${plainText(data.command, 4_000)}`, { fg: 14, flags: 1 });
   },
   "terminal.output": (fold, data) => writeOutput(fold.terminal(data), data),
   "terminal.exited": (fold, data) => {
     const terminal = fold.terminal(data);
     terminal.command = "";
-    if (data.code) terminal.screen.writeNote(`✗ exit ${oneLine(data.code, 12)}`, { fg: 9 });
+    if (data.code && !terminal.pty) terminal.screen.writeNote(`✗ exit ${oneLine(data.code, 12)}`, { fg: 9 });
   },
   "terminal.resized": (fold, data) => fold.terminal(data).screen.resize(data.cols, data.rows),
   "code.changed": (fold, data, event) => {
@@ -227,6 +228,7 @@ const LEVELS = { success: { fg: 10 }, error: { fg: 9 }, warning: { fg: 11 }, inf
 function writeOutput(terminal, data) {
   const screen = terminal.screen;
   screen.rawNewlines = data.stream === "pty";
+  terminal.pty ||= screen.rawNewlines;
   const text = typeof data.base64 === "string" ? decodeBytes(terminal, data.base64) : typeof data.text === "string" ? data.text : "";
   if (data.level) {
     // A line of its own, as the simple API sends them. Without colours of its own it takes the level's.

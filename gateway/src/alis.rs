@@ -55,7 +55,7 @@ const PING_EVERY: Duration = Duration::from_secs(25);
         ("id" = String, Path, description = "The session's id"),
         ("at" = Option<String>, Query, description = "Begin as of this moment; `live` unless the session has ended, \
             then its start"),
-        ("terminal" = Option<String>, Query, description = "Its name; the one used last unless told"),
+        ("terminal" = Option<String>, Query, description = "Its name; unless told, the one used last of those that draw their own screen"),
         ("speed" = Option<f64>, Query, description = "How fast what was recorded is played, from 0.1 to 64"),
         ("idle_cap_ms" = Option<u64>, Query, description = "The longest pause while it is played"),
     ),

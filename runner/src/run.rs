@@ -157,6 +157,8 @@ impl Run {
         )?;
         recorder.happened("session.started", options.about.clone());
         recorder.resized(size);
+        // Of a terminal that draws its own screen nobody writes the command above it.
+        recorder.happened("terminal.output", json!({"text": "", "stream": "pty"}));
         recorder.happened("status.changed", json!({"status": "running"}));
         recorder.happened(
             "terminal.command",

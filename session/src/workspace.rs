@@ -226,7 +226,13 @@ impl Workspace {
         &self.activity
     }
 
-    /// The screen of a terminal; without a name, of the one that was used last. `None` if there is none.
+    /// The terminal that is shown where nobody names one: of those that draw their own screen the one used last; where
+    /// none does, of all.
+    pub fn shown_terminal(&self) -> Option<&str> {
+        self.terminals.shown()
+    }
+
+    /// The screen of a terminal; without a name, of the one that is shown. `None` if there is none.
     pub fn screen(&self, terminal: Option<&str>) -> Option<Screen> {
         self.terminals.screen(terminal)
     }

@@ -24,6 +24,7 @@ mod producer;
 mod rebuild;
 mod run;
 mod run_kills;
+mod run_terminal;
 mod run_tools;
 mod sdks;
 mod sealed;

@@ -36,11 +36,10 @@ struct MarkerData {
 }
 
 impl TerminalStream {
-    /// As of a moment; without a name, the terminal that was used last.
+    /// As of a moment; without a name, the terminal that is shown there.
     pub(super) fn new(workspace: &Workspace, clock: Option<i64>, name: Option<&str>, pace: Pace) -> Self {
-        let last = workspace.terminals().last();
         TerminalStream {
-            recording: workspace.recording(name.or(last).unwrap_or(MAIN_TERMINAL)),
+            recording: workspace.recording(name.or(workspace.shown_terminal()).unwrap_or(MAIN_TERMINAL)),
             pace,
             position: workspace.position(),
             clock,

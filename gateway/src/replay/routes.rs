@@ -89,7 +89,7 @@ pub(crate) struct ScreenView {
     params(
         ("id" = String, Path, description = "The session's id"),
         ("at" = Option<String>, Query, description = "As of this moment; live unless told"),
-        ("terminal" = Option<String>, Query, description = "Its name; the one used last unless told"),
+        ("terminal" = Option<String>, Query, description = "Its name; unless told, the one used last of those that draw their own screen"),
         ("format" = Option<String>, Query, description = "json (default), or text: the lines without colours"),
     ),
     responses((status = 200, body = ScreenView), (status = 404, description = "Not there, or not for this reader")),

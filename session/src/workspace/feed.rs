@@ -60,6 +60,11 @@ pub fn terminal_of<'a>(event: &FoldEvent<'a>) -> Option<Cow<'a, str>> {
 }
 
 impl TerminalFeed {
+    /// Whether it is a real terminal, which draws its own screen, and no log.
+    pub(super) fn is_pty(&self) -> bool {
+        self.pty
+    }
+
     /// What the event, which is about this terminal, does to it.
     pub fn change(&mut self, event: &FoldEvent<'_>) -> Option<TerminalChange> {
         let fields = Fields::of(event.data);

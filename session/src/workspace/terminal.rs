@@ -123,11 +123,24 @@ impl Terminals {
         &mut self.terminals[last]
     }
 
-    /// The screen of a terminal; without a name, of the one that was used last.
+    /// The screen of a terminal; without a name, of the one that is shown.
     pub(super) fn screen(&self, name: Option<&str>) -> Option<Screen> {
-        let mut terminals = self.terminals.iter().rev();
-        let terminal = terminals.find(|terminal| name.is_none_or(|name| terminal.about.name == name))?;
+        let name = name.or_else(|| self.shown())?;
+        let terminal = self
+            .terminals
+            .iter()
+            .find(|terminal| terminal.about.name == name)?;
         Some(terminal.screen())
+    }
+
+    /// The terminal to show where nobody names one: of those that draw their own screen the one used last; where none
+    /// does, of all.
+    pub(super) fn shown(&self) -> Option<&str> {
+        let mut newest_first = self.terminals.iter().rev();
+        let shown = newest_first
+            .find(|terminal| terminal.about.feed.is_pty())
+            .or(self.terminals.back())?;
+        Some(&shown.about.name)
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {

@@ -404,3 +404,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_terminal_that_draws_its_own_screen_is_shown_rather_than_a_log_beside_it() {
+    let pty = |text: &str| ("terminal.output", json!({"text": text, "stream": "pty"}));
+    let events = [
+        pty(""),
+        ("terminal.command", json!({"command": "claude"})),
+        pty("\x1b[1;3Hscreen"),
+        (
+            "terminal.command",
+            json!({"command": "ls", "terminal": "tools", "call": "c"}),
+        ),
+        (
+            "terminal.output",
+            json!({"text": "docs\n", "stream": "stdout", "terminal": "tools", "call": "c"}),
+        ),
+    ];
+    let workspace = folded(&events);
+    assert_eq!(workspace.shown_terminal(), Some("main"));
+    assert_eq!(
+        screen_text(&workspace),
+        "  screen",
+        "its command is not written above it"
+    );
+    assert_eq!(folded(&events[3..]).shown_terminal(), Some("tools"));
+}
