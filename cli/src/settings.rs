@@ -69,6 +69,11 @@ pub(crate) struct Settings {
     unknown_variables: Vec<String>,
 }
 
+/// What is masked on this machine: the same settings as the server's.
+pub(crate) fn masking_policy(environment: &Environment) -> anyhow::Result<kulti_masking::Policy> {
+    Settings::load(&ConfigArguments::default(), &[], environment)?.masking()
+}
+
 impl Settings {
     /// Reads flags, environment and file. `flags` are those of the command itself, by the setting's name.
     pub(crate) fn load(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::AllowList;
+use crate::{AllowList, Masker};
 
 /// What is masked, of whom.
 #[derive(Debug, Clone)]
@@ -30,5 +30,34 @@ impl Policy {
     /// Whether events of this agent are masked.
     pub fn is_on_for(&self, agent: &str) -> bool {
         self.enabled && !self.off_for.contains(agent)
+    }
+
+    /// What masks this agent's words, before they leave its machine.
+    pub fn masker_for(&self, agent: &str) -> Masker {
+        Masker::new(match self.is_on_for(agent) {
+            true => self.allow.clone(),
+            false => AllowList::everything(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_off_for_an_agent_is_on_for_the_others() {
+        let secret = format!("token ghp_{}", "a1B2c3D4e5".repeat(4).split_at(36).0);
+        let policy = Policy {
+            off_for: BTreeSet::from(["ci".to_owned()]),
+            ..Policy::default()
+        };
+        assert_eq!(policy.masker_for("ci").mask_text(&secret).text, secret);
+        assert_ne!(policy.masker_for("nex").mask_text(&secret).text, secret);
+        let off = Policy {
+            enabled: false,
+            ..Policy::default()
+        };
+        assert_eq!(off.masker_for("nex").mask_text(&secret).text, secret);
     }
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use kulti_masking::Masker;
 use kulti_schemas::AgentId;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -18,6 +17,7 @@ use crate::import::{
     Batch, Batches, Follower, Found, LOOK, SourceOptions, Upload, find_sources, groups, read_group, upload,
 };
 use crate::output::{Paint, confirm, note, print_line, table};
+use crate::settings::masking_policy;
 use crate::terminal_text::clean_line;
 
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
@@ -66,10 +66,12 @@ pub(crate) async fn run(arguments: ImportArguments, environment: &Environment) -
         }
         None => None,
     };
+    let policy = masking_policy(environment)?;
+    let masker = policy.masker_for(agent.as_ref().map_or("", AgentId::as_str));
     let options = SourceOptions {
         agent,
         visibility: arguments.visibility.clone(),
-        masker: Masker::default(),
+        masker,
     };
     let mut unreadable = 0;
     let found = find_sources(&arguments.paths, |path, error| {

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use kulti_masking::Masker;
 use kulti_runner::client::Client;
 use kulti_runner::folder::RunFolder;
 use kulti_runner::frame::Frame;
@@ -19,6 +18,7 @@ use crate::client::{connect, key_for, parse_url};
 use crate::environment::Environment;
 use crate::failure::{Failure, usage};
 use crate::output::{Paint, note};
+use crate::settings::masking_policy;
 use crate::state::Folders;
 
 mod background;
@@ -197,13 +197,13 @@ fn options(
         variables: variables
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec(),
+        masker: masking_policy(environment)?.masker_for(&frame.agent),
         frame,
         command,
         folder,
         detached: arguments.detached_session.is_some(),
         spool_limit: spool_limit(arguments, environment)?,
         silence_limit: Duration::from_secs(arguments.silence_limit.max(1)),
-        masker: Masker::default(),
         tools: ToolOptions {
             claude_projects: environment.claude_folder().map(|folder| folder.join("projects")),
             hook_relay: hook_relay(),
