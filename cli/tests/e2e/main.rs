@@ -33,6 +33,7 @@ mod segments;
 mod slow_viewers;
 mod soak_playback;
 mod states;
+mod terminal;
 mod terminal_player;
 mod truncation;
 mod two_gateways;

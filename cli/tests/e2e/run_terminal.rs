@@ -1,13 +1,11 @@
 //! `kulti run` on a real pseudo-terminal: what the terminal shows, and what the session holds.
 
-use std::io::{Read, Write};
-use std::sync::{Arc, Mutex};
-
 use kulti_test_support::wait_until;
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use portable_pty::CommandBuilder;
 use serde_json::Value;
 
 use crate::run::{Stage, assert_whole, printed};
+use crate::terminal::Terminal;
 
 /// `kulti run` on a terminal.
 fn run_on_a_terminal(stage: &Stage, arguments: &[&str]) -> Terminal {
@@ -20,7 +18,7 @@ fn run_on_a_terminal(stage: &Stage, arguments: &[&str]) -> Terminal {
     command.cwd(stage.home.path());
     command.args(["run", "--agent", "galileo", "--no-qr"]);
     command.args(arguments);
-    Terminal::open(command)
+    Terminal::open(command, 100, 30)
 }
 
 /// The lines of the session's screen.
@@ -49,89 +47,6 @@ async fn screen(stage: &Stage, session: &str) -> Vec<String> {
         .collect()
 }
 
-/// A terminal of 100 x 30 with a program in it, and all bytes that it was sent.
-struct Terminal {
-    seen: Arc<Mutex<Vec<u8>>>,
-    keyboard: Box<dyn Write + Send>,
-    program: Box<dyn Child + Send + Sync>,
-    master: Box<dyn MasterPty + Send>,
-}
-
-impl Terminal {
-    fn open(command: CommandBuilder) -> Self {
-        let pty = native_pty_system()
-            .openpty(size(100, 30))
-            .expect("a pseudo-terminal");
-        let program = pty.slave.spawn_command(command).expect("it starts");
-        let mut output = pty.master.try_clone_reader().expect("its output");
-        let keyboard = pty.master.take_writer().expect("its keyboard");
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let fed = Arc::clone(&seen);
-        std::thread::spawn(move || {
-            let mut buffer = [0; 16_384];
-            while let Ok(length @ 1..) = output.read(&mut buffer) {
-                fed.lock()
-                    .expect("not poisoned")
-                    .extend_from_slice(&buffer[..length]);
-            }
-        });
-        Terminal {
-            seen,
-            keyboard,
-            program,
-            master: pty.master,
-        }
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.seen.lock().expect("not poisoned")).into_owned()
-    }
-
-    async fn shows(&self, part: &str) {
-        wait_until(&format!("the terminal shows {part:?}"), async || {
-            self.text().contains(part)
-        })
-        .await;
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).expect("it listens");
-        self.keyboard.flush().expect("it listens");
-    }
-
-    fn resize(&self, cols: u16, rows: u16) {
-        self.master.resize(size(cols, rows)).expect("resized");
-    }
-
-    async fn ended(&mut self) -> u32 {
-        let program = Mutex::new(&mut self.program);
-        let state = || {
-            program
-                .lock()
-                .expect("not poisoned")
-                .try_wait()
-                .expect("its state")
-        };
-        wait_until("it ends", async || state().is_some()).await;
-        state().expect("it has ended").exit_code()
-    }
-}
-
-fn size(cols: u16, rows: u16) -> PtySize {
-    PtySize {
-        cols,
-        rows,
-        ..PtySize::default()
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        drop(self.program.kill());
-        drop(self.program.wait());
-    }
-}
-
 fn kinds(events: &[Value]) -> Vec<&str> {
     events
         .iter()
@@ -146,43 +61,43 @@ async fn a_shell_on_a_terminal_behaves_as_without_and_is_recorded() {
         &stage,
         &["--task", "look around", "--", "bash", "--norc", "--noprofile"],
     );
-    terminal.shows("recording, private: http").await;
+    terminal.is_sent("recording, private: http").await;
     // Its prompt: from here on keys are the command's.
-    terminal.shows("bash-").await;
+    terminal.is_sent("bash-").await;
     terminal.press("PS1='> '; test -t 0 && test -t 1 && test -t 2 && tty && stty size\r");
-    terminal.shows("30 100").await;
+    terminal.is_sent("30 100").await;
     terminal.resize(90, 20);
     terminal.press("stty size\r");
-    terminal.shows("20 90").await;
+    terminal.is_sent("20 90").await;
     // Ctrl-C is the command's.
     terminal.press("sh -c 'echo sleeping; exec sleep 1000'\r");
-    terminal.shows("\rsleeping\r").await;
+    terminal.is_sent("\rsleeping\r").await;
     terminal.press("\u{3}");
     terminal.press("echo code $?\r");
-    terminal.shows("code 130\r").await;
+    terminal.is_sent("code 130\r").await;
     // A job that is stopped and gone on with.
     terminal.press("sh -c 'echo reading; exec cat'\r");
-    terminal.shows("\rreading\r").await;
+    terminal.is_sent("\rreading\r").await;
     terminal.press("\u{1a}");
-    terminal.shows("Stopped").await;
+    terminal.is_sent("Stopped").await;
     terminal.press("fg\r");
     wait_until("the job is in the foreground again", async || {
-        let text = terminal.text();
+        let text = terminal.sent_text();
         let after = text.rsplit_once("fg\r\n");
         after.is_some_and(|(_, after)| after.contains("exec cat'"))
     })
     .await;
     terminal.press("he\u{7f}ello\r");
-    terminal.shows("\nhello\r").await;
+    terminal.is_sent("\nhello\r").await;
     terminal.press("\u{4}");
     terminal
         .press("echo $KULTI_SESSION; printf '\\033[2J\\033[5;7Hat a place\\033[1;31m red\\033[0m'; exit 7\r");
     assert_eq!(terminal.ended().await, 7);
-    terminal.shows("exit 7 ·").await;
+    terminal.is_sent("exit 7 ·").await;
 
     let session = stage.session();
     assert!(
-        terminal.text().contains(&format!("{session}\r\n")),
+        terminal.sent_text().contains(&format!("{session}\r\n")),
         "the command knows its session"
     );
     let events = stage.events(&session).await;
@@ -212,7 +127,7 @@ async fn a_shell_on_a_terminal_behaves_as_without_and_is_recorded() {
 
     // The same bytes that the terminal got, between what we said ourselves.
     let printed = printed(&events);
-    let seen = terminal.seen.lock().expect("not poisoned").clone();
+    let seen = terminal.sent();
     let start = seen
         .windows(8)
         .position(|bytes| bytes == b"private:")

@@ -1,14 +1,11 @@
 //! `kulti replay` on a terminal: a real pseudo-terminal, whose picture is read with an emulator.
 
-use std::io::{Read, Write};
-use std::sync::{Arc, Mutex};
-
-use kulti_test_support::wait_until;
-use portable_pty::{Child, CommandBuilder, PtySize, native_pty_system};
+use portable_pty::CommandBuilder;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::cluster::{Cluster, Gateway, ReplayConsumer};
+use crate::terminal::Terminal;
 
 struct Stage {
     gateway: Gateway,
@@ -55,83 +52,7 @@ impl Stage {
         command.env("TERM", "xterm-256color");
         command.args(["replay", &self.session]);
         command.args(arguments);
-        Terminal::open(command)
-    }
-}
-
-/// A terminal of 110 x 30 with a program in it.
-struct Terminal {
-    emulator: Arc<Mutex<avt::Terminal>>,
-    keyboard: Box<dyn Write + Send>,
-    program: Box<dyn Child + Send + Sync>,
-}
-
-impl Terminal {
-    fn open(command: CommandBuilder) -> Self {
-        let size = PtySize {
-            cols: 110,
-            rows: 30,
-            ..PtySize::default()
-        };
-        let pty = native_pty_system().openpty(size).expect("a pseudo-terminal");
-        let program = pty.slave.spawn_command(command).expect("it starts");
-        let mut output = pty.master.try_clone_reader().expect("its output");
-        let keyboard = pty.master.take_writer().expect("its keyboard");
-        let emulator = avt::Terminal::new(110, 30).expect("a terminal");
-        let emulator = Arc::new(Mutex::new(emulator));
-        let fed = Arc::clone(&emulator);
-        std::thread::spawn(move || {
-            let _master = pty.master;
-            let mut buffer = [0; 16_384];
-            while let Ok(length @ 1..) = output.read(&mut buffer) {
-                let text = String::from_utf8_lossy(&buffer[..length]);
-                fed.lock().expect("not poisoned").feed(text.as_ref());
-            }
-        });
-        Terminal {
-            emulator,
-            keyboard,
-            program,
-        }
-    }
-
-    fn text(&self) -> String {
-        let emulator = self.emulator.lock().expect("not poisoned");
-        emulator
-            .screen()
-            .visible_lines()
-            .map(|line| line.text() + "\n")
-            .collect()
-    }
-
-    async fn shows(&self, part: &str) {
-        wait_until(&format!("the terminal shows {part:?}"), async || {
-            self.text().contains(part)
-        })
-        .await;
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).expect("it listens");
-        self.keyboard.flush().expect("it listens");
-    }
-
-    /// The exit code, once it has ended.
-    async fn ended(&mut self) -> u32 {
-        let program = Mutex::new(&mut self.program);
-        let state = || {
-            let mut program = program.lock().expect("not poisoned");
-            program.try_wait().expect("its state")
-        };
-        wait_until("it ends", async || state().is_some()).await;
-        state().expect("it has ended").exit_code()
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        drop(self.program.kill());
-        drop(self.program.wait());
+        Terminal::open(command, 110, 30)
     }
 }
 
@@ -157,19 +78,19 @@ async fn a_replay_on_a_terminal_shows_screen_and_thoughts_and_obeys_the_keys() {
     terminal.shows("Count the stars").await;
     terminal.shows("So many").await;
     assert!(
-        terminal.text().contains("ended: completed"),
+        terminal.screen().contains("ended: completed"),
         "{}",
-        terminal.text()
+        terminal.screen()
     );
 
     terminal.press(" 0");
     terminal.shows(&format!("event 0 of {total}")).await;
-    assert!(!terminal.text().contains("star"), "{}", terminal.text());
+    assert!(!terminal.screen().contains("star"), "{}", terminal.screen());
     terminal.press("5");
     terminal.shows(&format!("event 50 of {total}")).await;
     terminal.shows("star 48;").await;
     assert!(
-        !terminal.text().contains("star 49;"),
+        !terminal.screen().contains("star 49;"),
         "what comes later is not shown"
     );
     terminal.press(".");
@@ -182,11 +103,7 @@ async fn a_replay_on_a_terminal_shows_screen_and_thoughts_and_obeys_the_keys() {
     terminal.shows("to that tenth").await;
     terminal.press("?q");
     assert_eq!(terminal.ended().await, 0);
-    let emulator = terminal.emulator.lock().expect("not poisoned");
-    assert!(
-        emulator.cursor().position().is_some(),
-        "the terminal is given back as it was"
-    );
+    assert!(terminal.has_cursor(), "the terminal is given back as it was");
 }
 
 #[tokio::test(flavor = "multi_thread")]
