@@ -1,6 +1,7 @@
 //! `kulti run` while its own process, the gateway and the network are killed at any moment: what was recorded is in
 //! the session once, in order.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -81,6 +82,14 @@ impl Place {
     }
 }
 
+/// How many runs have said what they are.
+fn begun(runs: &Path) -> usize {
+    let folders = std::fs::read_dir(runs).into_iter().flatten().flatten();
+    folders
+        .filter(|folder| folder.path().join("run.json").exists())
+        .count()
+}
+
 async fn runs_survive(moments: usize) {
     drop(rustls::crypto::ring::default_provider().install_default());
     let listen = {
@@ -104,6 +113,8 @@ async fn runs_survive(moments: usize) {
     let mut run = start();
     let mut killed_runs = 0;
     for moment in 0..moments {
+        // Killed before, it would leave no session; what earlier runs left is being sent meanwhile.
+        wait_until("the run has begun", async || begun(&runs) == killed_runs + 1).await;
         let before = spooled(&runs);
         wait_until("the run records something", async || spooled(&runs) != before).await;
         sleep(Duration::from_millis(random.random_range(0..300))).await;
@@ -124,6 +135,7 @@ async fn runs_survive(moments: usize) {
             }
         }
     }
+    wait_until("the run has begun", async || begun(&runs) == killed_runs + 1).await;
     run.kill();
     place.gateway_is_ready().await;
     let drained = place.kulti_run(&server, &["--drain"]).status().expect("it ends");
