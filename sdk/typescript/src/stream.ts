@@ -371,15 +371,18 @@ export class Kulti {
     return this.#recorder?.flush(timeoutMs) ?? true;
   }
 
-  /** Ends the session (completed, failed, cancelled, timeout, …) and closes the stream. Whether all arrived. */
-  async end(reason = "completed", result?: unknown): Promise<boolean> {
+  /**
+   * Ends the session (completed, failed, cancelled, timeout, …) and closes the stream, waiting so long at most for the
+   * server. Whether all arrived.
+   */
+  async end(reason = "completed", result?: unknown, timeoutMs = this.#closeTimeoutMs): Promise<boolean> {
     const recorder = this.#recorder;
     if (recorder && !recorder.isEnded) {
       recorder.finishStreams();
       this.emit("session.ended", { reason, result });
       recorder.isEnded = true;
     }
-    return this.#stop();
+    return this.#stop(timeoutMs);
   }
 
   /** As `end`, if the session has not ended yet. */
@@ -399,11 +402,11 @@ export class Kulti {
     await this.end();
   }
 
-  async #stop(): Promise<boolean> {
+  async #stop(timeoutMs = this.#closeTimeoutMs): Promise<boolean> {
     const recorder = this.#recorder;
     this.#recorder = undefined;
     this.#stopListening?.();
-    return recorder?.close(this.#closeTimeoutMs) ?? true;
+    return recorder?.close(timeoutMs) ?? true;
   }
 
   #atExit(): void {

@@ -292,6 +292,14 @@ test("a process that has nothing more to do delivers what it said", async () => 
   assert.deepEqual(events.at(-2).data, { text: "no line end" });
 });
 
+test("many sessions of one process wait for its end with one listener", async () => {
+  const before = process.listenerCount("beforeExit");
+  const streams = Array.from({ length: 20 }, () => new Kulti("many", { server: GONE }));
+  assert.ok(process.listenerCount("beforeExit") <= before + 1);
+  assert.deepEqual(await Promise.all(streams.map((one) => one.end("completed", undefined, 1))), streams.map(() => false));
+  assert.equal(process.listenerCount("beforeExit"), before);
+});
+
 test("an agent never waits for a server that is gone or hangs", async () => {
   const hanging = await hangingServer();
   for (const url of [GONE, hanging.url]) {
