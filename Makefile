@@ -9,7 +9,7 @@ export KULTI_STACK_ENGINE
 
 help:
 	@echo "make demo    build all, start Kafka and PostgreSQL, serve, stream example sessions, print the page"
-	@echo "make test    the whole suite on real servers; T=schemas, session, e2e, sdk, … runs one part"
+	@echo "make test    the whole suite on real servers; T=schemas, session, e2e, sdk, openclaw, … runs one part"
 	@echo "make check   formatting, lints, docs, file sizes, compose and workflow files, scripts"
 	@echo "make bench   side-by-side measurements"
 	@echo "make soak    the tests that run longer than a minute"

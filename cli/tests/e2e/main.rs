@@ -16,6 +16,7 @@ mod import;
 mod kills;
 mod masking;
 mod moderation;
+mod openclaw;
 mod operate;
 mod outages;
 mod pages;

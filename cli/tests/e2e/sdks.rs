@@ -15,19 +15,24 @@ fn repository() -> PathBuf {
 
 /// A program that `dev/sdk` installed.
 fn tool(name: &str) -> PathBuf {
-    let path = repository().join(".stack/sdk/bin").join(name);
+    installed("sdk", name)
+}
+
+/// A program that `dev/<by>` installed.
+pub(crate) fn installed(by: &str, name: &str) -> PathBuf {
+    let path = repository().join(format!(".stack/{by}/bin")).join(name);
     assert!(
         path.exists(),
-        "{} is not there: run dev/sdk first, as `make test` does",
+        "{} is not there: run dev/{by} first, as `make test` does",
         path.display()
     );
     path
 }
 
-/// What an SDK's suite needs to run a Kulti of its own, which it may kill.
-fn suite(cluster: &Cluster, program: &str, folder: &str) -> Command {
+/// What a suite in another language needs to run a Kulti of its own, which it may kill.
+pub(crate) fn suite(cluster: &Cluster, program: PathBuf, folder: &str) -> Command {
     let kafka = &cluster.topics.config;
-    let mut command = Command::new(tool(program));
+    let mut command = Command::new(program);
     command
         .current_dir(repository().join(folder))
         .env("KULTI_TEST_BINARY", env!("CARGO_BIN_EXE_kulti"))
@@ -54,7 +59,7 @@ async fn run(command: &mut Command) -> Output {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_python_sdk_keeps_its_promises() {
     let cluster = Cluster::create(2).await;
-    let output = run(suite(&cluster, "python", "sdk/python").args(["-m", "pytest"])).await;
+    let output = run(suite(&cluster, tool("python"), "sdk/python").args(["-m", "pytest"])).await;
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(told.contains(" passed") && !told.contains("skipped"), "{told}");
 }
@@ -62,7 +67,12 @@ async fn the_python_sdk_keeps_its_promises() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_typescript_sdk_keeps_its_promises() {
     let cluster = Cluster::create(2).await;
-    let output = run(suite(&cluster, "node", "sdk/typescript").args(["--test", "--test-reporter=tap"])).await;
+    run_node_tests(&mut suite(&cluster, tool("node"), "sdk/typescript")).await;
+}
+
+/// Node's own test runner: all pass, none is skipped, and there are some.
+pub(crate) async fn run_node_tests(node: &mut Command) {
+    let output = run(node.args(["--test", "--test-reporter=tap"])).await;
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(
         told.contains("# fail 0") && told.contains("# skipped 0") && !told.contains("# pass 0"),
