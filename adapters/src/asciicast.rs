@@ -62,9 +62,15 @@ impl Asciicast {
             out.about("tags", tags.clone());
         }
         let title = some_text(record, "title").or(some_text(record, "command"));
-        if let Some(title) = title {
-            out.about("title", title);
-        }
+        let named = |name: &str| some_text(&record["env"], name);
+        let title = title.map_or_else(
+            || {
+                let user = named("USER").or(named("LOGNAME")).or(named("USERNAME"));
+                terminal_title(user, named("HOSTNAME").or(named("HOST")), named("SHELL"))
+            },
+            str::to_owned,
+        );
+        out.about("title", title);
         let known = [
             "version",
             "width",
@@ -141,6 +147,17 @@ impl Asciicast {
     }
 }
 
+/// What a recording of a terminal is called that has no title of its own: after who sat there, else what ran there.
+pub fn terminal_title(user: Option<&str>, host: Option<&str>, shell: Option<&str>) -> String {
+    let shell = shell.and_then(|path| path.rsplit(['/', '\\']).next());
+    match (user, host, shell.filter(|name| !name.is_empty())) {
+        (Some(user), Some(host), _) => format!("Terminal of {user}@{host}"),
+        (Some(name), None, _) | (None, Some(name), _) => format!("Terminal of {name}"),
+        (None, None, Some(shell)) => format!("Terminal ({shell})"),
+        (None, None, None) => "Terminal".to_owned(),
+    }
+}
+
 fn is_texts(value: &Value) -> bool {
     value
         .as_array()
@@ -155,4 +172,21 @@ fn size(text: &str) -> Option<(i64, i64)> {
 
 fn exit_code(data: &Value) -> Option<i64> {
     data.as_i64().or_else(|| data.as_str()?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_without_a_title_is_called_after_who_sat_there_or_what_ran_there() {
+        let shell = Some("/usr/bin/zsh");
+        assert_eq!(
+            terminal_title(Some("ada"), Some("box"), shell),
+            "Terminal of ada@box"
+        );
+        assert_eq!(terminal_title(Some("ada"), None, shell), "Terminal of ada");
+        assert_eq!(terminal_title(None, None, shell), "Terminal (zsh)");
+        assert_eq!(terminal_title(None, None, Some("/")), "Terminal");
+    }
 }

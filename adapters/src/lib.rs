@@ -21,6 +21,7 @@ mod twice;
 mod usage;
 
 pub use adapter::{Adapter, Identity, Output};
+pub use asciicast::terminal_title;
 pub use event::ImportedEvent;
 pub use format::{DETECTION_BYTES, Format, detect};
 pub use reader::{Options, Reader};

@@ -37,6 +37,8 @@ pub struct Options {
     pub agent: Option<AgentId>,
     /// For `session.started`: public, unlisted or private.
     pub visibility: Option<String>,
+    /// For `session.started`, whatever the source says.
+    pub title: Option<String>,
     /// What the source is called: a file's name.
     pub name: String,
     /// When the source was written, for those that tell no time.
@@ -332,8 +334,13 @@ impl Reader {
         data.entry("tags").or_insert_with(|| json!([self.format.tool()]));
         data.entry("agent_name")
             .or_insert_with(|| self.format.tool_name().into());
-        if let Some(visibility) = &self.options.visibility {
-            data.insert("visibility".to_owned(), visibility.as_str().into());
+        for (name, told) in [
+            ("visibility", &self.options.visibility),
+            ("title", &self.options.title),
+        ] {
+            if let Some(told) = told {
+                data.insert(name.to_owned(), told.as_str().into());
+            }
         }
         Draft {
             identity: "session".to_owned(),
