@@ -2,6 +2,7 @@
 //!
 //! The only place that reads `Authorization`, `Origin`, `Host` and the forwarding headers for a decision.
 
+mod asciinema;
 mod credentials;
 mod local;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{Extensions, HeaderMap};
 
+pub(crate) use self::asciinema::{Installation, Producer};
 pub(crate) use self::credentials::Credentials;
 use self::local::{foreign_origin, not_local_request, not_this_machine};
 use crate::config::Visibility;

@@ -4,7 +4,7 @@
 //! A viewer like any other: it has a subscription with a bounded outbox, and falls back to catching up when it is slow.
 //! What it gets is what the screen fold feeds to its emulator.
 
-mod encoding;
+pub(crate) mod frame;
 mod terminal;
 
 use std::sync::Arc;
@@ -38,7 +38,7 @@ use crate::state::AppState;
 use crate::watch::handshake::{self, Upgraded};
 
 /// What a client that knows it names.
-const PROTOCOL: &str = "v1.alis";
+pub(crate) const PROTOCOL: &str = "v1.alis";
 const SLOWEST: f64 = 0.1;
 const FASTEST: f64 = 64.0;
 /// Players say nothing.
@@ -187,7 +187,7 @@ impl Viewer {
         socket: &mut Socket,
         terminal: &mut TerminalStream,
     ) -> anyhow::Result<Option<CloseFrame>> {
-        send(socket, vec![encoding::MAGIC.to_vec(), terminal.reset()]).await?;
+        send(socket, vec![frame::MAGIC.to_vec(), terminal.reset()]).await?;
         let outbox = Arc::new(Outbox::new(None, self.state.config.viewer_queue_bytes));
         let request = SubscriptionRequest {
             sub: None,

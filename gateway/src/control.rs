@@ -1,6 +1,7 @@
 //! SQL on the schema `control`: the few facts that are not in the log. Each is taken by one conditional statement.
 
 mod agent_sessions;
+pub(crate) mod asciinema;
 mod keys;
 mod owners;
 

@@ -7,13 +7,16 @@ mod batch;
 mod body;
 pub(crate) mod claude_hooks;
 mod event;
+mod in_order;
 mod owners;
 pub(crate) mod simple;
 mod split;
 
 pub(crate) use batch::{write_of_admin, write_of_viewer};
-pub(crate) use body::{HeldBody, IngestMemory, read_body};
+pub(crate) use body::{HeldBody, IngestMemory, announced_bytes, decoded, read_away, read_body};
 pub(crate) use claude_hooks::HookMemory;
+pub(crate) use event::{ItemContext, ParsedEvent, parse_event};
+pub(crate) use in_order::write_in_order;
 pub(crate) use owners::Owners;
 pub(crate) use simple::SimpleMemory;
 
@@ -29,7 +32,6 @@ use crate::json::JsonBody;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 use batch::{ItemResult, ItemStatus, OutcomeGuard, encode, write_encoded};
-use event::{ItemContext, parse_event};
 use split::{Format, split_items};
 
 const MAX_IDEMPOTENCY_KEY: usize = 255;

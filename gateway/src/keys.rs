@@ -40,7 +40,7 @@ struct Verified<T> {
 /// Verifies keys.
 pub struct Keys {
     pool: PgPool,
-    /// By the SHA-256 of the whole key, so that no secret is kept in memory.
+    /// By the hash of the whole secret (a key, an installation's id, a stream's token), so that none is kept in memory.
     verified: Cache<[u8; 32], Arc<Verified<Arc<KeyRecord>>>>,
     /// Whether any key was ever made, as Postgres last said it.
     any: Mutex<Option<Verified<bool>>>,
@@ -70,19 +70,46 @@ impl Keys {
     pub async fn verify(&self, presented: &str) -> Result<Arc<KeyRecord>, KeyError> {
         let id = control::key_id(presented).ok_or(KeyError::Unknown)?;
         let hash = control::hash_key(presented);
+        let finding = async {
+            let found = control::find_key(&self.pool, id).await?;
+            Ok(found.and_then(|(stored, record)| bool::from(stored.ct_eq(&hash)).then_some(record)))
+        };
+        self.verify_hash(hash, finding).await
+    }
+
+    /// The key that an installation of asciinema's command line is connected with.
+    pub(crate) async fn verify_installation(&self, install_id: &str) -> Result<Arc<KeyRecord>, KeyError> {
+        let hash = control::asciinema::hash_installation(install_id);
+        self.verify_hash(hash, control::asciinema::key_of_installation(&self.pool, &hash))
+            .await
+    }
+
+    /// The key whose stream this is the token of.
+    pub(crate) async fn verify_token(&self, token: &str) -> Result<Arc<KeyRecord>, KeyError> {
+        let hash = control::asciinema::hash_token(token);
+        self.verify_hash(hash, control::asciinema::key_of_token(&self.pool, &hash))
+            .await
+    }
+
+    /// The key that `finding` finds for what has this hash.
+    async fn verify_hash(
+        &self,
+        hash: [u8; 32],
+        finding: impl Future<Output = Result<Option<KeyRecord>, sqlx::Error>>,
+    ) -> Result<Arc<KeyRecord>, KeyError> {
         let cached = self.verified.get(&hash).await;
         if let Some(verified) = &cached
             && verified.at.elapsed() < FRESH
         {
             return Ok(verified.value.clone());
         }
-        let Some(found) = self.ask(control::find_key(&self.pool, id)).await else {
+        let Some(found) = self.ask(finding).await else {
             return cached
                 .map(|verified| verified.value.clone())
                 .ok_or(KeyError::Unavailable);
         };
         match found {
-            Some((stored, record)) if record.revoked_at.is_none() && bool::from(stored.ct_eq(&hash)) => {
+            Some(record) if record.revoked_at.is_none() => {
                 let record = Arc::new(record);
                 let verified = Verified {
                     value: record.clone(),

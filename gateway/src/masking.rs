@@ -40,6 +40,11 @@ impl Masking {
         self.record(&counts);
     }
 
+    /// What masks what this agent says; none where that is switched off.
+    pub(crate) fn masker_for(&self, agent: &str) -> Option<Masker> {
+        self.policy.is_on_for(agent).then(|| self.masker.clone())
+    }
+
     /// Masks one event.
     pub(crate) fn mask_event(&self, event: &mut Event) {
         if self.is_on(event) {
@@ -85,7 +90,8 @@ impl Masking {
         }
     }
 
-    fn record(&self, counts: &Counts) {
+    /// Counts what was masked.
+    pub(crate) fn record(&self, counts: &Counts) {
         for (rule, count) in counts.iter() {
             self.metrics.record_masked(rule, count);
         }

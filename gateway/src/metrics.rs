@@ -17,6 +17,8 @@ pub struct GatewayMetrics {
     pub(crate) connections: IntGauge,
     /// Connections that were refused because there were too many.
     pub(crate) connections_refused: IntCounter,
+    /// Terminals that asciinema streams here now.
+    pub(crate) terminal_producers: IntGauge,
     /// Segments that were read from Postgres for a state.
     pub(crate) segments_read: IntCounter,
     /// Events that were folded for a state, from segments and rows.
@@ -108,6 +110,13 @@ impl GatewayMetrics {
                 IntCounter::new(
                     "kulti_gateway_connections_refused_total",
                     "Connections refused above the limit.",
+                )?,
+            )?,
+            terminal_producers: add(
+                registry,
+                IntGauge::new(
+                    "kulti_gateway_terminal_producers",
+                    "Terminals that asciinema's command line streams here now.",
                 )?,
             )?,
             segments_read: add(

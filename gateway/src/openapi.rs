@@ -22,6 +22,7 @@ use crate::state::AppState;
     tags(
         (name = "produce", description = "Events into the log"),
         (name = "simple", description = "One call for what an agent does; works at `/` as well"),
+        (name = "asciinema", description = "asciinema's own server API, for its command line"),
         (name = "read", description = "Sessions as they were"),
         (name = "watch", description = "Sessions as they happen"),
         (name = "viewers", description = "What those who watch add"),

@@ -1,7 +1,7 @@
 //! The pages that the gateway serves: static files embedded in the binary, under a strict content policy.
 //!
-//! Owns the routes `/`, `/watch/{agent}` and `/assets/{file}`, and the page behind `/s/{session}` (`pictures.rs` has that
-//! route). Refuses to render anything: the pages are the same bytes for everybody, but for the tags that name a public
+//! Owns the routes `/`, `/watch/{agent}` and `/assets/{file}`, and the pages behind `/s/{session}` (`pictures.rs` has that
+//! route) and `/connect/{install-id}` (`asciinema.rs`). Refuses to render anything: the pages are the same bytes for everybody, but for the tags that name a public
 //! session's picture, and ask the public API for what they show, so who may see a session is decided there.
 
 use std::sync::LazyLock;
@@ -68,6 +68,9 @@ static HOME_PAGE: LazyLock<PageFile> =
 static SESSION_PAGE: LazyLock<PageFile> =
     LazyLock::new(|| PageFile::new("session.html", HTML, include_bytes!("../pages/session.html")));
 
+static CONNECT_PAGE: LazyLock<PageFile> =
+    LazyLock::new(|| PageFile::new("connect.html", HTML, include_bytes!("../pages/connect.html")));
+
 static ASSETS: LazyLock<Vec<PageFile>> = LazyLock::new(|| {
     Vec::from(page_files![
         ("activity.css", CSS),
@@ -76,6 +79,8 @@ static ASSETS: LazyLock<Vec<PageFile>> = LazyLock::new(|| {
         ("api.js", JAVASCRIPT),
         ("base.css", CSS),
         ("cells.js", JAVASCRIPT),
+        ("connect.css", CSS),
+        ("connect.js", JAVASCRIPT),
         ("controls.js", JAVASCRIPT),
         ("diff.js", JAVASCRIPT),
         ("dom.js", JAVASCRIPT),
@@ -115,6 +120,11 @@ async fn show_home(headers: HeaderMap) -> Response {
 
 async fn show_session(headers: HeaderMap) -> Response {
     session_page(&headers, None)
+}
+
+/// The page that connects an installation of asciinema's command line with a key.
+pub(crate) fn connect_page(headers: &HeaderMap) -> Response {
+    serve_file(&CONNECT_PAGE, headers)
 }
 
 /// The page of a session, with tags for its head: markup, already escaped.
@@ -245,6 +255,7 @@ mod tests {
         let mut texts = vec![
             body_text(fetch("/", None).await).await,
             body_text(fetch("/watch/x", None).await).await,
+            body_text(connect_page(&HeaderMap::new())).await,
         ];
         for file in ASSETS.iter() {
             texts.push(String::from_utf8(file.body.to_vec()).unwrap());

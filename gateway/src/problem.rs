@@ -125,6 +125,17 @@ struct ProblemBody<'a> {
     success: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
+    /// For asciinema's command line, which prints this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
+/// Whose clients read the answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Own,
+    Simple,
+    Asciinema,
 }
 
 impl Problem {
@@ -185,10 +196,14 @@ impl Problem {
     }
     /// As the simple API's clients expect it: `success` and `error` beside the problem's own members.
     pub fn into_simple_response(self) -> Response {
-        self.render(true)
+        self.render(Dialect::Simple)
+    }
+    /// As asciinema's clients expect it: `message` beside the problem's own members.
+    pub fn into_asciinema_response(self) -> Response {
+        self.render(Dialect::Asciinema)
     }
 
-    fn render(&self, simple: bool) -> Response {
+    fn render(&self, dialect: Dialect) -> Response {
         let status = self.code.status();
         if status.is_server_error() && self.code == Code::Internal {
             tracing::error!(
@@ -204,8 +219,9 @@ impl Problem {
             code: self.code.as_str(),
             detail: &self.detail,
             field: self.field.as_deref(),
-            success: simple.then_some(false),
-            error: simple.then_some(&self.detail),
+            success: (dialect == Dialect::Simple).then_some(false),
+            error: (dialect == Dialect::Simple).then_some(&self.detail),
+            message: (dialect == Dialect::Asciinema).then_some(&self.detail),
         };
         let text = serde_json::to_vec(&body).expect("strings and numbers are always JSON");
         let mut response = (status, text).into_response();
@@ -223,7 +239,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        self.render(false)
+        self.render(Dialect::Own)
     }
 }
 

@@ -20,7 +20,9 @@ use crate::openapi::{Document, openapi_router};
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 use crate::viewers::routes as viewers;
-use crate::{alis, exports, health, ingest, keys_api, pages, pictures, reads, registry_api, replay, watch};
+use crate::{
+    alis, asciinema, exports, health, ingest, keys_api, pages, pictures, reads, registry_api, replay, watch,
+};
 
 /// Until a response begins: longer than a body may take and the log may take together.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
@@ -47,6 +49,7 @@ pub(crate) fn build_router(state: AppState) -> Router {
         .routes(routes!(erase::erase_session))
         .routes(routes!(watch::open_watch_socket))
         .routes(routes!(alis::open_alis_socket))
+        .merge(asciinema::routes())
         .routes(routes!(health::get_liveness))
         .routes(routes!(health::get_readiness))
         .routes(routes!(health::get_metrics))
@@ -105,7 +108,12 @@ async fn observe(State(state): State<AppState>, request: Request, next: Next) ->
     let started = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    let route_name = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    let limit = match asciinema::UPLOAD_ROUTES.contains(&route_name) {
+        true => asciinema::UPLOAD_TIMEOUT,
+        false => REQUEST_TIMEOUT,
+    };
+    let mut response = match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::new(
             Code::RequestTimeout,
@@ -123,10 +131,9 @@ async fn observe(State(state): State<AppState>, request: Request, next: Next) ->
     headers
         .entry(CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
-    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     state.metrics.record_request(
         known_method(&method),
-        route,
+        route_name,
         response.status().as_u16(),
         started.elapsed(),
     );

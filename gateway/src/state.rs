@@ -11,6 +11,7 @@ use prometheus::Registry;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
+use crate::asciinema::Seats;
 use crate::config::GatewayConfig;
 use crate::exports::Exports;
 use crate::ingest::{HookMemory, IngestMemory, Owners, SimpleMemory};
@@ -74,6 +75,8 @@ pub struct Shared {
     pub(crate) masking: Masking,
     pub(crate) simple: SimpleMemory,
     pub(crate) hooks: HookMemory,
+    /// Who writes which terminal's stream.
+    pub(crate) asciinema: Seats,
     pub(crate) outlines: Outlines,
     pub(crate) found_markers: FoundMarkers,
     pub(crate) exports: Exports,
@@ -113,6 +116,7 @@ impl AppState {
             masking: Masking::new(parts.config.masking.clone(), metrics.clone()),
             simple: SimpleMemory::default(),
             hooks: HookMemory::default(),
+            asciinema: Seats::default(),
             outlines: Outlines::default(),
             found_markers: FoundMarkers::default(),
             exports: Exports::default(),

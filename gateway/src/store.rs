@@ -45,6 +45,22 @@ pub(crate) async fn stopped_partitions(pool: &PgPool) -> Result<Vec<(String, i32
     .await
 }
 
+/// The last number that a producer of this name gave one of the session's events.
+pub(crate) async fn last_seq(
+    pool: &PgPool,
+    session: &str,
+    producer: &str,
+) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select seq from events where session_id = $1 and producer = $2 and seq is not null
+         order by position desc limit 1",
+    )
+    .bind(session)
+    .bind(producer)
+    .fetch_optional(pool)
+    .await
+}
+
 /// What the last code event of this path in this session was: `None` if there is none, else whether it left
 /// the file there.
 ///

@@ -6,7 +6,7 @@ use kulti_session::workspace::{MAIN_TERMINAL, TerminalChange, TerminalRecording,
 use kulti_session::{FoldEvent, Workspace};
 use serde::Deserialize;
 
-use super::encoding;
+use super::frame::Frame;
 
 /// How fast what was recorded is played.
 #[derive(Debug, Clone, Copy)]
@@ -51,8 +51,13 @@ impl TerminalStream {
 
     /// The first frame; only before any event.
     pub(super) fn reset(&self) -> Vec<u8> {
-        let (size, screen) = (self.recording.size(), self.recording.screen());
-        encoding::reset(id(self.position), self.sent, size, screen)
+        Frame::Reset {
+            last_id: id(self.position),
+            time: self.sent,
+            size: size(self.recording.size()),
+            screen: self.recording.screen(),
+        }
+        .encode()
     }
 
     /// What the next event does.
@@ -71,16 +76,25 @@ impl TerminalStream {
         match change {
             Some(TerminalChange::Output(text)) if !text.is_empty() => {
                 let since = self.since();
-                Some(encoding::output(id, since, &text))
+                Some(
+                    Frame::Output {
+                        id,
+                        since,
+                        text: &text,
+                    }
+                    .encode(),
+                )
             }
             Some(TerminalChange::Resize(cols, rows)) => {
                 let since = self.since();
-                Some(encoding::resize(id, since, (cols, rows)))
+                let size = size((cols, rows));
+                Some(Frame::Resize { id, since, size }.encode())
             }
             _ if event.kind == "marker" => {
                 let marker: MarkerData = serde_json::from_str(event.data.get()).ok()?;
                 let since = self.since();
-                Some(encoding::marker(id, since, &marker.label))
+                let label = &marker.label;
+                Some(Frame::Marker { id, since, label }.encode())
             }
             _ => None,
         }
@@ -89,7 +103,11 @@ impl TerminalStream {
     /// The last frame.
     pub(super) fn end(&mut self) -> Vec<u8> {
         self.has_ended = true;
-        encoding::end(self.played)
+        Frame::End {
+            id: None,
+            time: self.played,
+        }
+        .encode()
     }
 
     /// The last frame was made.
@@ -107,4 +125,8 @@ impl TerminalStream {
 
 fn id(position: i64) -> u64 {
     u64::try_from(position).unwrap_or_default()
+}
+
+fn size((cols, rows): (usize, usize)) -> (u64, u64) {
+    (cols as u64, rows as u64)
 }

@@ -30,6 +30,9 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 /// when they have sent everything.
 const DRAIN_BYTES: usize = 64 * 1024 * 1024;
 
+/// What comes out of a body once its `Content-Encoding` is undone.
+pub(crate) type Decoded = Pin<Box<dyn AsyncRead + Send>>;
+
 /// What all bodies together may hold. Taken piece by piece as they arrive, never waited for.
 pub(crate) struct IngestMemory {
     pieces: Arc<Semaphore>,
@@ -54,7 +57,32 @@ impl IngestMemory {
 #[derive(Debug)]
 pub(crate) struct HeldBody {
     pub(crate) bytes: Vec<u8>,
-    _memory: OwnedSemaphorePermit,
+    memory: OwnedSemaphorePermit,
+}
+
+impl HeldBody {
+    /// Nothing yet.
+    ///
+    /// # Errors
+    /// If all bodies together hold as much as they may.
+    pub(crate) fn new(memory: &IngestMemory) -> Result<Self, Problem> {
+        Ok(HeldBody {
+            bytes: Vec::new(),
+            memory: memory.take()?,
+        })
+    }
+
+    /// Appends what came.
+    ///
+    /// # Errors
+    /// If all bodies together hold as much as they may.
+    pub(crate) fn extend(&mut self, memory: &IngestMemory, bytes: &[u8]) -> Result<(), Problem> {
+        while (self.bytes.len() + bytes.len()) / PIECE_BYTES >= self.memory.num_permits() {
+            self.memory.merge(memory.take()?);
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 /// Reads the body of a request as its `Content-Encoding` says.
@@ -63,32 +91,8 @@ pub(crate) async fn read_body(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<HeldBody, Problem> {
-    let stream = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
-    let encoding = headers
-        .get(CONTENT_ENCODING)
-        .map_or(Ok("identity"), |value| value.to_str());
-    let mut reader: Pin<Box<dyn AsyncRead + Send>> = match encoding.unwrap_or_default().trim() {
-        "identity" => Box::pin(stream),
-        "gzip" | "x-gzip" => {
-            let mut decoder = GzipDecoder::new(stream);
-            decoder.multiple_members(true);
-            Box::pin(decoder)
-        }
-        "zstd" => {
-            let mut decoder =
-                ZstdDecoder::with_params(stream, &[DParameter::window_log_max(ZSTD_WINDOW_LOG)]);
-            decoder.multiple_members(true);
-            Box::pin(decoder)
-        }
-        _ => {
-            let detail = "`Content-Encoding` may be gzip or zstd";
-            return Err(Problem::new(Code::UnsupportedMediaType, detail));
-        }
-    };
-    let is_announced_too_large = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
-        .is_some_and(|length| length > MAX_BODY_BYTES as u64);
+    let mut reader = decoded(headers, body)?;
+    let is_announced_too_large = announced_bytes(headers) > MAX_BODY_BYTES as u64;
     let reading = async {
         if is_announced_too_large {
             return Err(drain(&mut reader).await);
@@ -111,6 +115,43 @@ pub(crate) async fn read_body(
     }
 }
 
+/// What the client says that the body has; 0 if it does not.
+pub(crate) fn announced_bytes(headers: &HeaderMap) -> u64 {
+    let length = headers.get(CONTENT_LENGTH);
+    length
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .unwrap_or_default()
+}
+
+/// Undoes the body's `Content-Encoding`.
+///
+/// # Errors
+/// If it is neither gzip nor zstd.
+pub(crate) fn decoded(headers: &HeaderMap, body: Body) -> Result<Decoded, Problem> {
+    let stream = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
+    let encoding = headers
+        .get(CONTENT_ENCODING)
+        .map_or(Ok("identity"), |value| value.to_str());
+    Ok(match encoding.unwrap_or_default().trim() {
+        "identity" => Box::pin(stream),
+        "gzip" | "x-gzip" => {
+            let mut decoder = GzipDecoder::new(stream);
+            decoder.multiple_members(true);
+            Box::pin(decoder)
+        }
+        "zstd" => {
+            let mut decoder =
+                ZstdDecoder::with_params(stream, &[DParameter::window_log_max(ZSTD_WINDOW_LOG)]);
+            decoder.multiple_members(true);
+            Box::pin(decoder)
+        }
+        _ => {
+            let detail = "`Content-Encoding` may be gzip or zstd";
+            return Err(Problem::new(Code::UnsupportedMediaType, detail));
+        }
+    })
+}
+
 async fn read_bounded(
     memory: &IngestMemory,
     reader: &mut (impl AsyncRead + Unpin),
@@ -124,7 +165,7 @@ async fn read_bounded(
             .await
             .map_err(|error| Problem::new(Code::InvalidBody, format!("the body cannot be read: {error}")))?;
         if read == 0 {
-            return Ok(HeldBody { bytes, _memory: held });
+            return Ok(HeldBody { bytes, memory: held });
         }
         if bytes.len() > MAX_BODY_BYTES {
             drop(bytes);
@@ -136,12 +177,16 @@ async fn read_bounded(
 
 /// Reads the rest of a body that is too large, within limits, and says so.
 async fn drain(reader: &mut (impl AsyncRead + Unpin)) -> Problem {
-    let mut rest = reader.take(DRAIN_BYTES as u64);
-    if let Err(error) = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await {
-        tracing::debug!(%error, "the rest of a body that is too large could not be read");
-    }
+    read_away(reader, DRAIN_BYTES as u64).await;
     let detail = format!("a body may hold at most {MAX_BODY_BYTES} bytes after decompression");
     Problem::new(Code::BodyTooLarge, detail)
+}
+
+/// Reads at most so many bytes for nobody: a client that is still sending does not look for an answer.
+pub(crate) async fn read_away(reader: &mut (impl AsyncRead + Unpin), most: u64) {
+    if let Err(error) = tokio::io::copy(&mut reader.take(most), &mut tokio::io::sink()).await {
+        tracing::debug!(%error, "the rest of a body that is too large could not be read");
+    }
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub(crate) struct ItemContext<'a> {
 }
 
 /// An event that is complete but not yet checked against its kind's schema.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ParsedEvent {
     pub(crate) event: Event,
     pub(crate) warning: Option<String>,

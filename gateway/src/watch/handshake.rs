@@ -55,7 +55,7 @@ pub(crate) fn accept_as(
         .get(SEC_WEBSOCKET_KEY)
         .ok_or_else(|| refuse("`Sec-WebSocket-Key` is missing"))?;
     let accept_key = derive_accept_key(key.as_bytes());
-    let offered = has_token(headers, &SEC_WEBSOCKET_PROTOCOL, protocol);
+    let offered = offers(&request, protocol);
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or_else(|| refuse("the connection cannot be upgraded"))?;
     let mut response = Response::builder()
@@ -76,6 +76,11 @@ pub(crate) fn accept_as(
         Ok((parts.io.into_inner(), parts.read_buf))
     };
     Ok((response.into_response(), upgraded.boxed()))
+}
+
+/// Whether the client names this subprotocol.
+pub(crate) fn offers(request: &Request, protocol: &str) -> bool {
+    has_token(request.headers(), &SEC_WEBSOCKET_PROTOCOL, protocol)
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {

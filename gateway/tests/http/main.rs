@@ -4,6 +4,8 @@
 
 mod access;
 mod asciicast;
+mod asciinema;
+mod asciinema_streams;
 mod bad_input;
 mod exports;
 mod harness;
