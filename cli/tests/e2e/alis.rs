@@ -265,8 +265,16 @@ async fn a_live_terminal_is_streamed_as_it_goes_on_until_the_session_ends() {
     assert!(player.ended);
 }
 
+/// The text that the player in the page shows.
+pub async fn shown(browser: &Browser) -> String {
+    let text = browser
+        .value("document.querySelector('.ap-player')?.innerText ?? ''")
+        .await;
+    text.as_str().unwrap_or_default().to_owned()
+}
+
 /// A Chromium that has loaded asciinema's player.
-async fn browser_with_player(gateway: &Gateway) -> Browser {
+pub async fn browser_with_player(gateway: &Gateway) -> Browser {
     let browser = Browser::open(1280, 800).await;
     // A page of the gateway without a content policy: the player compiles WebAssembly.
     browser.goto(&gateway.url("/openapi.json")).await;
@@ -292,20 +300,14 @@ async fn asciinemas_own_player_plays_a_session_live() {
         "AsciinemaPlayer.create({{driver: 'websocket', url: {url:?}}}, document.body, {{autoPlay: true}}) && true"
     );
     browser.value(&create).await;
-    let shown = async || {
-        let text = browser
-            .value("document.querySelector('.ap-player')?.innerText ?? ''")
-            .await;
-        text.as_str().unwrap_or_default().to_owned()
-    };
     wait_until("the player shows the screen", async || {
-        let text = shown().await;
+        let text = shown(&browser).await;
         text.contains("one") || text.contains("two")
     })
     .await;
     stage.send(&[output("\r\nthree")]).await;
     wait_until("the player shows what comes", async || {
-        shown().await.contains("three")
+        shown(&browser).await.contains("three")
     })
     .await;
 }

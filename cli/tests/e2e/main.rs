@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod alis;
+mod asciinema;
 mod browser;
 mod cluster;
 mod deadlines;
