@@ -65,7 +65,7 @@ impl Lines {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn next(&mut self) -> io::Result<Next> {
+    pub fn read_next(&mut self) -> io::Result<Next> {
         if self.line.ends_with(b"\n") {
             self.line.clear();
         }
@@ -116,23 +116,23 @@ mod tests {
         file.write_all(b"one\r\ntw").expect("written");
         let mut lines = Lines::open(file.path()).expect("open");
         assert_eq!(
-            (lines.next().expect("read"), lines.line()),
+            (lines.read_next().expect("read"), lines.line()),
             (Next::Line, &b"one"[..])
         );
         assert_eq!(
-            (lines.next().expect("read"), lines.line()),
+            (lines.read_next().expect("read"), lines.line()),
             (Next::Begun, &b"tw"[..])
         );
         file.write_all(b"o\n\n").expect("written");
         assert_eq!(
-            (lines.next().expect("read"), lines.line()),
+            (lines.read_next().expect("read"), lines.line()),
             (Next::Line, &b"two"[..])
         );
         assert_eq!(
-            (lines.next().expect("read"), lines.line()),
+            (lines.read_next().expect("read"), lines.line()),
             (Next::Line, &b""[..])
         );
-        assert_eq!(lines.next().expect("read"), Next::End);
+        assert_eq!(lines.read_next().expect("read"), Next::End);
         assert_eq!(lines.bytes_read(), 10);
     }
 }

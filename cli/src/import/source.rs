@@ -79,7 +79,7 @@ impl Source {
     /// Reads until there is an event, or the file has been read to its end. True if there is one.
     pub(crate) fn fill(&mut self) -> io::Result<bool> {
         while self.events.is_empty() && !self.has_ended {
-            match self.lines.next()? {
+            match self.lines.read_next()? {
                 Next::Line => self.reader.read_line(self.lines.line(), &mut self.scratch),
                 Next::Begun => {
                     self.reader.read_line(self.lines.line(), &mut self.scratch);
@@ -96,7 +96,7 @@ impl Source {
     /// Reads what is there of a file that is still being written: whole lines only, and no end.
     pub(crate) fn fill_growing(&mut self) -> io::Result<bool> {
         while self.events.is_empty() {
-            if self.lines.next()? != Next::Line {
+            if self.lines.read_next()? != Next::Line {
                 // Nothing more may come for long.
                 self.reader.release(&mut self.scratch);
                 self.events.extend(self.scratch.drain(..));

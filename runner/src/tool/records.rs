@@ -188,7 +188,7 @@ impl Listener {
             if self.look(true) {
                 last_line = Instant::now();
             }
-            std::thread::sleep(QUIET / 10);
+            std::thread::park_timeout(QUIET / 10);
         }
     }
 

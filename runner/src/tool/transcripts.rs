@@ -202,7 +202,7 @@ impl Followed {
         };
         let mut came = false;
         loop {
-            match lines.next() {
+            match lines.read_next() {
                 Ok(Next::Line) => {
                     line(lines.line());
                     came = true;
@@ -242,7 +242,7 @@ fn first_records(path: &Path) -> impl Iterator<Item = Value> {
     let mut lines = Lines::open(path).ok();
     std::iter::from_fn(move || {
         let lines = lines.as_mut()?;
-        match lines.next() {
+        match lines.read_next() {
             Ok(Next::Line) => Some(serde_json::from_slice(lines.line()).unwrap_or_default()),
             _ => None,
         }
