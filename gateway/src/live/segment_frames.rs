@@ -1,7 +1,6 @@
 //! Closed segments in place of their events, for viewers who fetch and unpack them themselves.
 
-use kulti_schemas::SessionId;
-use kulti_tables::segments::{StoredSegment, segments_of};
+use kulti_tables::segments::segments_of;
 use serde_json::json;
 
 use super::Filter;
@@ -10,6 +9,7 @@ use super::frames::FrameType;
 use super::playhead::Playhead;
 use super::subscriber::Sent;
 use super::subscription::{Course, Pace};
+use crate::replay::segments::SegmentView;
 use crate::store::answered;
 
 /// What comes next for a viewer who takes segments.
@@ -45,19 +45,9 @@ impl Course {
         if to > clock.limit {
             return Ok(Ahead::Events(i64::MAX));
         }
-        let frame = self.frame(FrameType::Segment, segment_fields(session, segment, to));
+        let fields = json!(SegmentView::of(session, segment));
+        let frame = self.frame(FrameType::Segment, fields);
         self.subscriber.arrive(Sent::up_to(to, None), Some(&frame));
         Ok(Ahead::Told(to))
     }
-}
-
-fn segment_fields(session: &SessionId, segment: &StoredSegment, to: i64) -> serde_json::Value {
-    let sha256: String = segment.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-    json!({
-        "from": segment.first_position,
-        "to": to,
-        "bytes": segment.bytes,
-        "url": format!("/v1/sessions/{session}/segments/{sha256}"),
-        "sha256": sha256,
-    })
 }

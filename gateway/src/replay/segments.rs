@@ -111,7 +111,7 @@ pub(crate) async fn list_segments(
     let items: Vec<SegmentView> = rows
         .iter()
         .take(limit as usize)
-        .map(|row| segment_view(&session, row))
+        .map(|row| SegmentView::of(&session, row))
         .collect();
     let next = items
         .last()
@@ -120,14 +120,17 @@ pub(crate) async fn list_segments(
     Ok(JsonBody(SegmentsPage { items, next }))
 }
 
-fn segment_view(session: &SessionId, row: &StoredSegment) -> SegmentView {
-    let sha256: String = row.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-    SegmentView {
-        from: row.first_position,
-        to: row.last_position.unwrap_or(row.first_position),
-        bytes: row.bytes,
-        url: format!("/v1/sessions/{session}/segments/{sha256}"),
-        sha256,
+impl SegmentView {
+    /// Of a segment that is closed.
+    pub(crate) fn of(session: &SessionId, row: &StoredSegment) -> Self {
+        let sha256 = hex(&row.sha256);
+        SegmentView {
+            from: row.first_position,
+            to: row.last_position.unwrap_or(row.first_position),
+            bytes: row.bytes,
+            url: format!("/v1/sessions/{session}/segments/{sha256}"),
+            sha256,
+        }
     }
 }
 
@@ -248,4 +251,8 @@ fn parse_hash(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
     }
     Some(hash)
+}
+
+fn hex(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
