@@ -9,6 +9,7 @@ mod asciinema;
 mod close_codes;
 mod config;
 pub mod control;
+mod etag;
 mod exports;
 mod health;
 mod ingest;

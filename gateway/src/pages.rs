@@ -9,13 +9,14 @@ use std::sync::LazyLock;
 use axum::Router;
 use axum::extract::Path;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
+
+use crate::etag::is_known;
 
 /// What a page may load: its own scripts and styles, and connections to this server. No inline code, so an
 /// event's text that ever reached the markup could still not run.
@@ -166,29 +167,17 @@ fn respond(
         (REFERRER_POLICY, HeaderValue::from_static("same-origin")),
         (CONTENT_TYPE, HeaderValue::from_static(file.content_type)),
     ];
-    if is_known_to_client(request_headers, etag) {
+    if is_known(request_headers, etag) {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
     (StatusCode::OK, headers, body).into_response()
-}
-
-/// `If-None-Match` by weak comparison: proxies that compress turn a strong tag into a weak one.
-fn is_known_to_client(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .any(|candidate| {
-            let candidate = candidate.trim();
-            candidate == "*" || candidate.trim_start_matches("W/").as_bytes() == etag.as_bytes()
-        })
 }
 
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
     use axum::http::Request;
+    use axum::http::header::IF_NONE_MATCH;
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 

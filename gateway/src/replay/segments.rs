@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
-};
+use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -17,6 +15,7 @@ use moka::future::Cache;
 use serde::Serialize;
 
 use crate::access;
+use crate::etag::is_known;
 use crate::json::JsonBody;
 use crate::path::{PathPair, PathSegment};
 use crate::problem::{Code, Problem};
@@ -170,7 +169,10 @@ pub(crate) async fn get_segment(
         .unwrap_or(state.config.default_visibility.as_str())
         == "public";
     let headers = segment_headers(&sha256, is_public);
-    if is_known(request.headers(), &sha256) {
+    if headers
+        .get(ETAG)
+        .is_some_and(|etag| is_known(request.headers(), etag))
+    {
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
     let packed = packed(&state, &key).await?;
@@ -224,11 +226,6 @@ fn segment_headers(sha256: &str, is_public: bool) -> HeaderMap {
         headers.insert(ETAG, etag);
     }
     headers
-}
-
-fn is_known(headers: &HeaderMap, sha256: &str) -> bool {
-    let given = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    given.is_some_and(|given| given.contains(sha256))
 }
 
 fn accepts_zstd(headers: &HeaderMap) -> bool {
