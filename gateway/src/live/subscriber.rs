@@ -22,8 +22,19 @@ pub(crate) struct Subscriber {
     pub(crate) filter: Filter,
     /// What to do when it cannot take more, or has to go on elsewhere: catch up from a position.
     pub(crate) fall_back: FallBack,
-    /// Held while a frame is handed over.
-    sent: Mutex<Sent>,
+    /// How far it is; held while a frame is handed over.
+    pub(super) progress: Progress,
+}
+
+/// Read and changed by its subscriber alone.
+#[derive(Debug)]
+pub(crate) struct Progress(Mutex<Sent>);
+
+impl From<Sent> for Progress {
+    /// A leg that begins this far.
+    fn from(sent: Sent) -> Self {
+        Progress(Mutex::new(Sent { gone: false, ..sent }))
+    }
 }
 
 /// Called with the position up to which everything was sent.
@@ -68,32 +79,10 @@ impl Sent {
     }
 }
 
-/// What a subscriber is made of.
-pub(crate) struct SubscriberParts {
-    pub(crate) id: u64,
-    pub(crate) sub: Option<String>,
-    pub(crate) outbox: Arc<Outbox>,
-    pub(crate) format: Format,
-    pub(crate) filter: Filter,
-    pub(crate) fall_back: FallBack,
-}
-
 impl Subscriber {
-    /// One that is this far.
-    pub(crate) fn new(parts: SubscriberParts, sent: Sent) -> Self {
-        Subscriber {
-            id: parts.id,
-            sub: parts.sub,
-            outbox: parts.outbox,
-            format: parts.format,
-            filter: parts.filter,
-            fall_back: parts.fall_back,
-            sent: Mutex::new(Sent { gone: false, ..sent }),
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Sent> {
-        self.sent.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        let sent = self.progress.0.lock();
+        sent.unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Sends a frame with which the viewer has everything up to a position.

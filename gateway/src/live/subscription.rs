@@ -16,7 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::channel::ViewerGuard;
 use super::frames::FrameType;
-use super::subscriber::{FallBack, Sent, Subscriber, SubscriberParts};
+use super::subscriber::{FallBack, Sent, Subscriber};
 use super::{Channel, Filter, Format, Outbox, Push, catch_up};
 use crate::reads::at::At;
 use crate::state::AppState;
@@ -276,20 +276,21 @@ impl Leg {
                     tokio::spawn(catch_up::run(course, Begin::FellBack(cursor)));
                 }
             };
-            let parts = SubscriberParts {
+            let sent = match self.begin {
+                Begin::GoOn => sent,
+                _ => sent.on_the_way(),
+            };
+            let subscriber = Subscriber {
                 id: self.channel.subscriber_id(),
                 sub: self.sub,
                 outbox: self.outbox,
                 format: self.format,
                 filter: self.settings.filter.clone(),
                 fall_back: FallBack(Box::new(fall_back)),
-            };
-            let sent = match self.begin {
-                Begin::GoOn => sent,
-                _ => sent.on_the_way(),
+                progress: sent.into(),
             };
             Course {
-                subscriber: Arc::new(Subscriber::new(parts, sent)),
+                subscriber: Arc::new(subscriber),
                 state: self.state,
                 channel: self.channel,
                 settings: self.settings,
