@@ -325,7 +325,9 @@ fn create_consumer(
     set_unless_configured(
         &mut client,
         &[
-            ("fetch.wait.max.ms", "10"),
+            // A record is there at once all the same. This is how often an idle reader asks, and how long a
+            // partition that was full, or is sought, may wait for the fetch that it is in again.
+            ("fetch.wait.max.ms", "50"),
             ("fetch.error.backoff.ms", "50"),
             ("fetch.max.bytes", "8388608"),
             // After a full queue it would otherwise not look again for a second.

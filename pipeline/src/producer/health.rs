@@ -21,8 +21,9 @@ const CALM: Duration = Duration::from_secs(1);
 const FIRST_ANSWER: Duration = Duration::from_millis(500);
 /// The same while none answers; the call returns as soon as one does.
 const NEXT_ANSWER: Duration = Duration::from_secs(1);
-/// How often callbacks look whether they should end.
-const POLL: Duration = Duration::from_millis(100);
+/// How often callbacks look whether they should end. rdkafka waits for whole milliseconds, and spins through what is
+/// left of the time: so there is a little more of it than a wake-up takes.
+const POLL: Duration = Duration::from_micros(100_100);
 
 /// What the callbacks tell the watching thread.
 #[derive(Default)]
