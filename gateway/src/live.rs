@@ -222,6 +222,12 @@ impl Live {
         channel
     }
 
+    /// The session's channel if events flow through it already.
+    pub(crate) fn watched(&self, session: &SessionId) -> Option<Arc<Channel>> {
+        let channel = self.find(session.as_str().as_bytes())?;
+        channel.is_live().then_some(channel)
+    }
+
     fn find(&self, key: &[u8]) -> Option<Arc<Channel>> {
         let channels = self
             .inner

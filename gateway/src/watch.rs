@@ -86,6 +86,13 @@ async fn may_watch(state: &AppState, reader: &Reader, session: &SessionId) -> Re
         tracing::warn!(%error, "a session's visibility cannot be read");
         Problem::new(Code::DatabaseUnavailable, "try again in a moment").retry_after(1)
     };
+    // A session that is watched here: the log said who may see it, and no query stands before the first event.
+    if let Some(channel) = state.live.watched(session)
+        && channel.position() > 0
+        && reader.may_read(channel.visibility().as_deref(), None)
+    {
+        return Ok(true);
+    }
     if let Some(access) = store::session_access(&state.pool, session)
         .await
         .map_err(unavailable)?

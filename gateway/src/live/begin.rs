@@ -188,10 +188,9 @@ impl Course {
         let frame = state_frame(subscriber.format, subscriber.sub.as_deref(), id, &keyframe);
         let now = &keyframe.now;
         loop {
-            self.room().await?;
             match subscriber.send(&frame, (now.position, now.time.map(Timestamp))) {
                 Push::Taken => return Ok(now.position),
-                Push::Full => {}
+                Push::Full => self.emptied().await?,
                 Push::Closed => return Err(Stop::Gone),
             }
         }

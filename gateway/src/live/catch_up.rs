@@ -117,21 +117,19 @@ impl Course {
 
     /// Sends the next page. True once the subscription is live.
     async fn step(&self, cursor: &mut i64, clock: &mut Playhead) -> Result<bool, Stop> {
+        if clock.pace == Pace::Max
+            && !self.settings.paused
+            && let Some(is_live) = self.attach(cursor).await?
+        {
+            return Ok(is_live);
+        }
         let page = self.channel.state().ring.page(*cursor, PAGE_BYTES);
-        if matches!(page, RingPage::AtHead) && clock.waits_at_head(self, *cursor).await {
-            return Ok(false);
-        }
-        let nearly_live = clock.pace == Pace::Max || matches!(page, RingPage::AtHead);
-        if nearly_live && !self.settings.paused {
-            match self.channel.attach(&self.subscriber, *cursor, PAGE_BYTES) {
-                Attach::Done => return Ok(true),
-                Attach::Closed => return Err(Stop::Gone),
-                Attach::NotYet => {}
-            }
-        }
         let events = match page {
             RingPage::Events(events) => events,
-            RingPage::AtHead => return Ok(false),
+            RingPage::AtHead => {
+                let waits = clock.waits_at_head(self, *cursor).await || self.settings.paused;
+                return Ok(!waits && self.attach(cursor).await?.unwrap_or(false));
+            }
             RingPage::NotHeld => match self.segment_after(*cursor, clock).await? {
                 Ahead::Told(to) => {
                     *cursor = to;
@@ -152,6 +150,23 @@ impl Course {
         Ok(false)
     }
 
+    /// Sends the next page from memory as fast as it goes. True once the subscription is live; `None` if what comes
+    /// next is not in memory.
+    async fn attach(&self, cursor: &mut i64) -> Result<Option<bool>, Stop> {
+        let attach = self.channel.attach(&self.subscriber, *cursor, PAGE_BYTES);
+        match attach {
+            Attach::Done => Ok(Some(true)),
+            Attach::Nearer(sent) => {
+                *cursor = sent;
+                Ok(Some(false))
+            }
+            Attach::Full => self.emptied().await.map(|()| Some(false)),
+            Attach::NotHeld if self.channel.is_erased() => Err(Stop::Erased),
+            Attach::NotHeld => Ok(None),
+            Attach::Closed => Err(Stop::Gone),
+        }
+    }
+
     /// An event as this viewer may see it: rows, and the log in any case, may not be masked yet.
     fn render(&self, mut event: PositionedEvent, offset: i64) -> RingEvent {
         self.channel.state().redactions.apply(&mut event.event);
@@ -159,11 +174,14 @@ impl Course {
     }
 
     pub(super) async fn room(&self) -> Result<(), Stop> {
-        if self.subscriber.outbox.room().await {
-            Ok(())
-        } else {
-            Err(Stop::Gone)
-        }
+        let is_there = self.subscriber.outbox.room().await;
+        is_there.then_some(()).ok_or(Stop::Gone)
+    }
+
+    /// After a frame found no room: a queue that is smaller than a page may have some left for ever.
+    pub(super) async fn emptied(&self) -> Result<(), Stop> {
+        let is_there = self.subscriber.outbox.emptied().await;
+        is_there.then_some(()).ok_or(Stop::Gone)
     }
 
     /// The next events that replay has committed; none when it has not come that far.
@@ -235,7 +253,7 @@ impl Course {
                 };
                 match self.subscriber.send(&frame, (last.position, Some(last.clock))) {
                     Push::Taken => break,
-                    Push::Full => self.room().await?,
+                    Push::Full => self.emptied().await?,
                     Push::Closed => return Err(Stop::Gone),
                 }
             }

@@ -213,6 +213,11 @@ impl Channel {
         });
     }
 
+    /// True while events flow.
+    pub(super) fn is_live(&self) -> bool {
+        *self.phase.borrow() == Phase::Live
+    }
+
     /// Waits until the session is live, or cannot be.
     pub(crate) async fn ready(&self, limit: Duration) -> Phase {
         let mut phase = self.phase.subscribe();

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::channel::{Channel, State};
 use super::frames::{Format, FrameType};
 use super::outbox::Push;
-use super::ring::{RingEvent, RingPage};
+use super::ring::{JoinedPage, Ring, RingEvent, RingPage};
 use super::subscriber::Subscriber;
 
 /// Viewers served before other tasks get their turn.
@@ -52,58 +52,95 @@ pub(crate) struct Attached {
 pub(crate) enum Attach {
     /// Live from now on; the last frames and `caught_up` are sent.
     Done,
-    /// There is more to catch up with than one page, or no room in the outbox.
-    NotYet,
+    /// Nearer: a page was sent, up to this position.
+    Nearer(i64),
+    /// What comes next is not in memory.
+    NotHeld,
+    /// No room in the outbox.
+    Full,
     /// The viewer has gone.
     Closed,
 }
 
 impl Channel {
-    /// Makes a subscriber live if no more than one page is missing to it: sends that page and `caught_up`, and every
-    /// later event from the next flush on.
+    /// Sends a subscriber the next page from memory. If nothing is missing to it then, it is live: it has `caught_up`
+    /// too, and gets every later event from the next flush on.
     pub(crate) fn attach(&self, subscriber: &Arc<Subscriber>, cursor: i64, page_bytes: usize) -> Attach {
         let mut state = self.state();
         if self.is_erased() {
-            return Attach::NotYet;
+            return Attach::NotHeld;
         }
-        let flushed = state.flushed;
-        let events = match state.ring.page(cursor, page_bytes) {
-            RingPage::AtHead => Vec::new(),
-            RingPage::NotHeld => return Attach::NotYet,
-            RingPage::Events(events) if events.last().is_some_and(|last| last.position < flushed) => {
-                return Attach::NotYet;
-            }
-            RingPage::Events(mut events) => {
-                events.retain(|event| event.position <= flushed);
-                events
-            }
+        let mut pieces = Vec::new();
+        let mut place = None;
+        if cursor < state.ring.head() {
+            let Some(page) = self.next_page(&state.ring, subscriber, cursor, page_bytes) else {
+                return Attach::NotHeld;
+            };
+            (pieces, place) = (page.pieces, Some((page.last, Some(page.clock))));
+        }
+        let sent = place.map_or(cursor, |(last, _)| last);
+        let is_live = sent >= state.flushed;
+        if is_live {
+            pieces.extend(self.live_from(&state, subscriber, sent));
+        }
+        // One write for all of it.
+        let push = match place {
+            Some(place) => subscriber.send_pieces(&pieces, place),
+            None => subscriber.tell_all(&pieces),
         };
-        if let (Some(first), Some(last)) = (events.first(), events.last()) {
-            let frame = self.page_frame(subscriber, (first.position, last.position), &events);
-            match subscriber.send(&frame, (last.position, Some(last.clock))) {
-                Push::Taken => {}
-                Push::Full => return Attach::NotYet,
-                Push::Closed => return Attach::Closed,
-            }
-        }
-        let cursor = cursor.max(flushed);
-        let sub = subscriber.sub.as_deref();
-        let mut fields = vec![(FrameType::CaughtUp, json!({"position": cursor}))];
-        if let Some(reason) = &state.ended {
-            fields.push((FrameType::Ended, json!({"position": cursor, "reason": reason})));
-        }
-        fields.push((FrameType::Viewers, json!({"count": self.viewers()})));
-        for (kind, fields) in fields {
-            let frame = self.frames.other(subscriber.format, kind, sub, fields);
-            if subscriber.tell(&frame) == Push::Closed {
-                return Attach::Closed;
-            }
+        match push {
+            Push::Taken if is_live => {}
+            Push::Taken => return Attach::Nearer(sent),
+            Push::Full => return Attach::Full,
+            Push::Closed => return Attach::Closed,
         }
         state.attached.push(Attached {
             subscriber: subscriber.clone(),
-            cursor,
+            cursor: sent,
         });
         Attach::Done
+    }
+
+    /// The next page as a frame in pieces; `None` if it is not held.
+    fn next_page(
+        &self,
+        ring: &Ring,
+        subscriber: &Subscriber,
+        cursor: i64,
+        page_bytes: usize,
+    ) -> Option<JoinedPage> {
+        if subscriber.filter == Filter::All {
+            let mut page = ring.joined_page(cursor, page_bytes)?;
+            let sub = subscriber.sub.as_deref();
+            let pieces = std::mem::take(&mut page.pieces);
+            page.pieces = self
+                .frames
+                .joined_events(subscriber.format, sub, None, page.last, pieces);
+            return Some(page);
+        }
+        let RingPage::Events(events) = ring.page(cursor, page_bytes) else {
+            return None;
+        };
+        let (first, last) = (events.first()?.position, events.last()?);
+        Some(JoinedPage {
+            last: last.position,
+            clock: last.clock,
+            pieces: vec![self.page_frame(subscriber, (first, last.position), &events)],
+        })
+    }
+
+    /// What a subscriber is told who is live from here on.
+    fn live_from(&self, state: &State, subscriber: &Subscriber, position: i64) -> Vec<Bytes> {
+        let mut frames = vec![(FrameType::CaughtUp, json!({"position": position}))];
+        if let Some(reason) = &state.ended {
+            frames.push((FrameType::Ended, json!({"position": position, "reason": reason})));
+        }
+        frames.push((FrameType::Viewers, json!({"count": self.viewers()})));
+        let sub = subscriber.sub.as_deref();
+        frames
+            .into_iter()
+            .map(|(kind, fields)| self.frames.other(subscriber.format, kind, sub, fields))
+            .collect()
     }
 
     /// An `events` frame for one subscriber who catches up.

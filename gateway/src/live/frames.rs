@@ -69,23 +69,38 @@ pub(crate) fn frame(format: Format, kind: FrameType, id: Option<i64>, json: &[u8
     match format {
         Format::WebSocket => websocket_frame(0x1, json),
         Format::Sse => {
-            let mut out = Vec::with_capacity(json.len() + 64);
-            if let Some(id) = id {
-                out.extend_from_slice(format!("id: {id}\n").as_bytes());
-            }
-            out.extend_from_slice(format!("event: {}\ndata: ", kind.as_str()).as_bytes());
+            let mut out = sse_head(kind, id, json.len() + SSE_END.len());
             out.extend_from_slice(json);
-            out.extend_from_slice(b"\n\n");
+            out.extend_from_slice(SSE_END);
             out.into()
         }
     }
 }
 
+const SSE_END: &[u8] = b"\n\n";
+
+/// A server-sent event up to its data, with room for that.
+fn sse_head(kind: FrameType, id: Option<i64>, room: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(room + 64);
+    if let Some(id) = id {
+        out.extend_from_slice(format!("id: {id}\n").as_bytes());
+    }
+    out.extend_from_slice(format!("event: {}\ndata: ", kind.as_str()).as_bytes());
+    out
+}
+
 /// A whole, unmasked WebSocket frame (RFC 6455 §5.2).
 pub(crate) fn websocket_frame(opcode: u8, payload: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(payload.len() + 10);
+    let mut out = websocket_head(opcode, payload.len(), payload.len());
+    out.extend_from_slice(payload);
+    out.into()
+}
+
+/// What such a frame begins with if its payload has this length, with room for as much as is told.
+fn websocket_head(opcode: u8, length: usize, room: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(room + 10);
     out.push(0x80 | opcode);
-    match payload.len() {
+    match length {
         length @ 0..=125 => out.push(length as u8),
         length @ 126..=0xFFFF => {
             out.push(126);
@@ -96,8 +111,7 @@ pub(crate) fn websocket_frame(opcode: u8, payload: &[u8]) -> Bytes {
             out.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }
-    out.extend_from_slice(payload);
-    out.into()
+    out
 }
 
 /// Writes `events` frames and the small ones for one session.
@@ -124,27 +138,52 @@ impl SessionFrames {
         sub: Option<&str>,
         range: Option<(i64, i64)>,
         last: i64,
-        events: impl Iterator<Item = &'a [u8]>,
+        events: impl Iterator<Item = &'a [u8]> + Clone,
     ) -> Bytes {
-        let mut json = Vec::with_capacity(4096);
-        json.extend_from_slice(b"{\"type\":\"events\",\"session\":");
-        json.extend_from_slice(self.session.as_bytes());
-        if let Some(sub) = sub {
-            json.extend_from_slice(b",\"sub\":");
-            json.extend_from_slice(Value::from(sub).to_string().as_bytes());
-        }
-        if let Some((from, to)) = range {
-            json.extend_from_slice(format!(",\"from\":{from},\"to\":{to}").as_bytes());
-        }
-        json.extend_from_slice(b",\"events\":[");
+        let length: usize = events.clone().map(|event| event.len() + 1).sum();
+        let length = length.saturating_sub(1);
+        let begin = self.events_begin(sub, range);
+        let mut out = events_head(format, last, &begin, length, length);
         for (index, event) in events.enumerate() {
             if index > 0 {
-                json.push(b',');
+                out.push(b',');
             }
-            json.extend_from_slice(event);
+            out.extend_from_slice(event);
         }
-        json.extend_from_slice(b"]}");
-        frame(format, FrameType::Events, Some(last), &json)
+        out.extend_from_slice(events_end(format));
+        out.into()
+    }
+
+    /// The same around events that are joined already: the frame in pieces, one behind the other.
+    pub(crate) fn joined_events(
+        &self,
+        format: Format,
+        sub: Option<&str>,
+        range: Option<(i64, i64)>,
+        last: i64,
+        joined: Vec<Bytes>,
+    ) -> Vec<Bytes> {
+        let length = joined.iter().map(Bytes::len).sum();
+        let begin = self.events_begin(sub, range);
+        let mut pieces = Vec::with_capacity(joined.len() + 2);
+        pieces.push(events_head(format, last, &begin, length, 0).into());
+        pieces.extend(joined);
+        pieces.push(Bytes::from_static(events_end(format)));
+        pieces
+    }
+
+    /// The JSON object up to its events.
+    fn events_begin(&self, sub: Option<&str>, range: Option<(i64, i64)>) -> String {
+        let mut json = format!(r#"{{"type":"events","session":{}"#, self.session);
+        if let Some(sub) = sub {
+            json.push_str(",\"sub\":");
+            json.push_str(&Value::from(sub).to_string());
+        }
+        if let Some((from, to)) = range {
+            json.push_str(&format!(",\"from\":{from},\"to\":{to}"));
+        }
+        json.push_str(",\"events\":[");
+        json
     }
 
     /// Any other frame: `fields` beside type, session and sub.
@@ -157,6 +196,26 @@ impl SessionFrames {
             object.extend(fields);
         }
         frame(format, kind, None, object.to_string().as_bytes())
+    }
+}
+
+/// An `events` frame up to its events, of so many bytes, with room for as much as is told.
+fn events_head(format: Format, last: i64, begin: &str, length: usize, room: usize) -> Vec<u8> {
+    let end = events_end(format).len();
+    let room = begin.len() + room + end;
+    let mut out = match format {
+        Format::WebSocket => websocket_head(0x1, begin.len() + length + end, room),
+        Format::Sse => sse_head(FrameType::Events, Some(last), room),
+    };
+    out.extend_from_slice(begin.as_bytes());
+    out
+}
+
+/// What comes behind the events.
+fn events_end(format: Format) -> &'static [u8] {
+    match format {
+        Format::WebSocket => b"]}",
+        Format::Sse => b"]}\n\n",
     }
 }
 
@@ -216,5 +275,30 @@ mod tests {
             std::str::from_utf8(&bytes).unwrap(),
             "id: 8\nevent: events\ndata: {\"type\":\"events\",\"session\":\"s1\",\"events\":[{\"position\":7},{\"position\":8}]}\n\n"
         );
+    }
+
+    #[test]
+    fn a_frame_in_pieces_is_the_same_frame() {
+        let frames = SessionFrames::new(&SessionId::parse("s1").unwrap());
+        let events: Vec<String> = (1..=900)
+            .map(|position| format!(r#"{{"position":{position}}}"#))
+            .collect();
+        for (format, count) in [
+            (Format::WebSocket, 1),
+            (Format::WebSocket, 900),
+            (Format::Sse, 900),
+        ] {
+            let events = &events[..count];
+            let whole = frames.events(
+                format,
+                Some("a"),
+                Some((1, 900)),
+                900,
+                events.iter().map(String::as_bytes),
+            );
+            let joined = vec![Bytes::from(events.join(","))];
+            let pieces = frames.joined_events(format, Some("a"), Some((1, 900)), 900, joined);
+            assert_eq!(pieces.concat(), whole);
+        }
     }
 }

@@ -28,6 +28,7 @@ pub(crate) enum Push {
 
 #[derive(Debug, Default)]
 struct Queue {
+    /// Whole ones and parts of them, one behind the other.
     frames: VecDeque<Bytes>,
     /// Bytes in `frames`.
     bytes: usize,
@@ -68,29 +69,40 @@ impl Outbox {
 
     /// Sends an event frame, unless too much is waiting already. One frame always fits an empty queue.
     pub(crate) fn push(&self, frame: &Bytes) -> Push {
-        self.enqueue(frame, false)
+        self.enqueue(std::slice::from_ref(frame), false)
+    }
+
+    /// The same for frames in pieces: all of them, one behind the other, or none.
+    pub(crate) fn push_pieces(&self, pieces: &[Bytes]) -> Push {
+        self.enqueue(pieces, false)
     }
 
     /// Sends a small frame that must not be lost (errors, pongs, `caught_up`): those are bounded by what
     /// clients may ask, not by the queue.
     pub(crate) fn push_control(&self, frame: &Bytes) -> Push {
-        self.enqueue(frame, true)
+        self.push_controls(std::slice::from_ref(frame))
     }
 
-    fn enqueue(&self, frame: &Bytes, control: bool) -> Push {
+    /// The same for a few of them.
+    pub(crate) fn push_controls(&self, frames: &[Bytes]) -> Push {
+        self.enqueue(frames, true)
+    }
+
+    fn enqueue(&self, pieces: &[Bytes], control: bool) -> Push {
+        let length: usize = pieces.iter().map(Bytes::len).sum();
         let mut queue = self.lock();
         if queue.closed {
             return Push::Closed;
         }
-        if !control && queue.bytes > 0 && queue.bytes + frame.len() > self.limit {
+        if !control && queue.bytes > 0 && queue.bytes + length > self.limit {
             return Push::Full;
         }
         let mut written = 0;
         if queue.frames.is_empty()
             && let Some(socket) = &self.socket
         {
-            match socket.try_write(frame) {
-                Ok(bytes) if bytes == frame.len() => return Push::Taken,
+            match write_now(socket, pieces) {
+                Ok(bytes) if bytes == length => return Push::Taken,
                 Ok(bytes) => written = bytes,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => {
@@ -101,8 +113,14 @@ impl Outbox {
                 }
             }
         }
-        queue.bytes += frame.len() - written;
-        queue.frames.push_back(frame.slice(written..));
+        queue.bytes += length - written;
+        for piece in pieces {
+            let gone = written.min(piece.len());
+            written -= gone;
+            if gone < piece.len() {
+                queue.frames.push_back(piece.slice(gone..));
+            }
+        }
         drop(queue);
         self.pending.notify_one();
         Push::Taken
@@ -131,6 +149,15 @@ impl Outbox {
 
     /// Waits until less than half of the queue is in use. False when the viewer has gone.
     pub(crate) async fn room(&self) -> bool {
+        self.at_most(self.limit / 2).await
+    }
+
+    /// Waits until nothing is pending: for a frame that found no room beside what there was.
+    pub(crate) async fn emptied(&self) -> bool {
+        self.at_most(0).await
+    }
+
+    async fn at_most(&self, bytes: usize) -> bool {
         loop {
             let drained = self.drained.notified();
             tokio::pin!(drained);
@@ -140,7 +167,7 @@ impl Outbox {
                 if queue.closed {
                     return false;
                 }
-                if queue.bytes <= self.limit / 2 {
+                if queue.bytes <= bytes {
                     return true;
                 }
             }
@@ -178,13 +205,7 @@ impl Outbox {
         };
         let mut queue = self.lock();
         while !queue.frames.is_empty() {
-            let pieces: Vec<IoSlice<'_>> = queue
-                .frames
-                .iter()
-                .take(PIECES_PER_WRITE)
-                .map(|frame| IoSlice::new(frame))
-                .collect();
-            match socket.try_write_vectored(&pieces) {
+            match write_now(socket, &queue.frames) {
                 Ok(written) => consume(&mut queue, written),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     let roomy = queue.bytes <= self.limit / 2;
@@ -201,6 +222,17 @@ impl Outbox {
         self.drained.notify_waiters();
         Ok(true)
     }
+}
+
+/// What the socket takes of these now.
+fn write_now<'a>(socket: &TcpStream, pieces: impl IntoIterator<Item = &'a Bytes>) -> std::io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
+    let mut count = 0;
+    for (slice, piece) in slices.iter_mut().zip(pieces) {
+        *slice = IoSlice::new(piece);
+        count += 1;
+    }
+    socket.try_write_vectored(&slices[..count])
 }
 
 fn consume(queue: &mut Queue, mut written: usize) {
@@ -253,6 +285,33 @@ mod tests {
         let mut received = vec![0; expected.len()];
         client.read_exact(&mut received).await.unwrap();
         writer.await.unwrap();
+        assert!(received == expected);
+    }
+
+    #[tokio::test]
+    async fn pieces_keep_their_order_wherever_the_socket_stops() {
+        let (server, mut client) = pair().await;
+        let outbox = Outbox::new(Some(server.clone()), 64 << 20);
+        let mut expected = Vec::new();
+        for round in 0..100_u32 {
+            let sizes = (1..=2 * PIECES_PER_WRITE as u32).map(|index| (index * 7919 + round) % 3_000);
+            let pieces: Vec<Bytes> = sizes
+                .map(|size| vec![(size + round) as u8; size as usize].into())
+                .collect();
+            expected.extend_from_slice(&pieces.concat());
+            assert_eq!(outbox.push_pieces(&pieces), Push::Taken);
+        }
+        let received = async {
+            let mut received = vec![0; expected.len()];
+            client.read_exact(&mut received).await.unwrap();
+            received
+        };
+        let written = async {
+            while !outbox.write_pending().unwrap() {
+                server.writable().await.unwrap();
+            }
+        };
+        let (received, ()) = tokio::join!(received, written);
         assert!(received == expected);
     }
 

@@ -86,12 +86,17 @@ impl Subscriber {
     }
 
     /// Sends a frame with which the viewer has everything up to a position.
-    pub(crate) fn send(&self, frame: &Bytes, (position, clock): (i64, Option<Timestamp>)) -> Push {
+    pub(crate) fn send(&self, frame: &Bytes, place: (i64, Option<Timestamp>)) -> Push {
+        self.send_pieces(std::slice::from_ref(frame), place)
+    }
+
+    /// The same for frames in pieces.
+    pub(crate) fn send_pieces(&self, pieces: &[Bytes], (position, clock): (i64, Option<Timestamp>)) -> Push {
         let mut sent = self.lock();
         if sent.gone {
             return Push::Closed;
         }
-        let push = self.outbox.push(frame);
+        let push = self.outbox.push_pieces(pieces);
         if push == Push::Taken {
             sent.position = position;
             sent.clock = clock.or(sent.clock);
@@ -114,11 +119,16 @@ impl Subscriber {
 
     /// Sends a small frame that must not be lost.
     pub(crate) fn tell(&self, frame: &Bytes) -> Push {
+        self.tell_all(std::slice::from_ref(frame))
+    }
+
+    /// The same for a few of them.
+    pub(crate) fn tell_all(&self, frames: &[Bytes]) -> Push {
         let sent = self.lock();
         if sent.gone {
             return Push::Closed;
         }
-        self.outbox.push_control(frame)
+        self.outbox.push_controls(frames)
     }
 
     /// Sends a frame that may be left out when too much is waiting.
