@@ -5,6 +5,7 @@
 
 mod access;
 mod alis;
+mod answers;
 mod asciinema;
 mod close_codes;
 mod config;

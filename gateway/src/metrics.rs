@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
@@ -137,9 +138,9 @@ impl GatewayMetrics {
     }
 
     /// Counts one request. `route` is the route's pattern, never the path.
-    pub(crate) fn record_request(&self, method: &str, route: &str, status: u16, elapsed: Duration) {
+    pub(crate) fn record_request(&self, method: &str, route: &str, status: StatusCode, elapsed: Duration) {
         self.requests
-            .with_label_values(&[method, route, &status.to_string()])
+            .with_label_values(&[method, route, status.as_str()])
             .inc();
         self.request_seconds
             .with_label_values(&[route])

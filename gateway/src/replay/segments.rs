@@ -1,6 +1,6 @@
 //! `GET /v1/sessions/{id}/segments`: closed segments, packed as they are stored, for clients that unpack them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,6 +15,7 @@ use moka::future::Cache;
 use serde::Serialize;
 
 use crate::access;
+use crate::answers::ADDED_HEADERS;
 use crate::etag::is_known;
 use crate::json::JsonBody;
 use crate::path::{PathPair, PathSegment};
@@ -29,14 +30,25 @@ use crate::store::{self, SessionAccess, answered};
 const HOT_BYTES: u64 = 64 << 20;
 /// How long an answer of the database counts: whether there is this segment, and who may see it.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-const ASKED: u64 = 10_000;
+/// So many of them; their contents stay with them.
+const ASKED: u64 = 2_000;
+/// Headers of its own that a segment is sent with.
+const OWN_HEADERS: usize = 5;
 
 type HotKey = (SessionId, [u8; 32]);
 
-/// Packed segments by their content's hash, and who may see them.
+/// Packed segments by their content's hash, and what the database said about them.
 pub(super) struct HotSegments {
     contents: Cache<HotKey, Bytes>,
-    allowed: Cache<HotKey, Arc<SessionAccess>>,
+    found: Cache<HotKey, Arc<FoundSegment>>,
+}
+
+/// A segment that is there, as far as was asked a moment ago.
+struct FoundSegment {
+    access: SessionAccess,
+    etag: HeaderValue,
+    /// Once somebody wanted it.
+    packed: OnceLock<Bytes>,
 }
 
 impl Default for HotSegments {
@@ -46,7 +58,7 @@ impl Default for HotSegments {
                 .max_capacity(HOT_BYTES)
                 .weigher(|_, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX))
                 .build(),
-            allowed: Cache::builder()
+            found: Cache::builder()
                 .max_capacity(ASKED)
                 .time_to_live(ASK_AGAIN)
                 .build(),
@@ -57,7 +69,7 @@ impl Default for HotSegments {
 impl HotSegments {
     /// Rows have changed: the database is asked before anything is sent again.
     pub(super) fn ask_again(&self) {
-        self.allowed.invalidate_all();
+        self.found.invalidate_all();
     }
 }
 
@@ -159,24 +171,29 @@ pub(crate) async fn get_segment(
         return Err(Problem::not_found());
     }
     let key = (session, hash);
-    let access = allowed(&state, &key).await?;
+    let hot = &state.replays.hot;
+    let found = match hot.found.get(&key).await {
+        Some(found) => found,
+        // Apart: what is awaited there would make every request's future large.
+        None => Box::pin(find(&state, &key)).await?,
+    };
+    let access = &found.access;
     if !reader.may_read(access.visibility.as_deref(), access.owner.as_deref()) {
         return Err(Problem::not_found());
     }
-    let is_public = access
-        .visibility
-        .as_deref()
-        .unwrap_or(state.config.default_visibility.as_str())
-        == "public";
-    let headers = segment_headers(&sha256, is_public);
-    if headers
-        .get(ETAG)
-        .is_some_and(|etag| is_known(request.headers(), etag))
-    {
-        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+    let is_public = reader.is_public(access.visibility.as_deref());
+    if is_known(request.headers(), &found.etag) {
+        return Ok((StatusCode::NOT_MODIFIED, found.headers(is_public)).into_response());
     }
-    let packed = packed(&state, &key).await?;
-    if !accepts_zstd(request.headers()) {
+    let packed = match found.packed.get() {
+        Some(packed) => packed.clone(),
+        None => Box::pin(packed(&state, &key, &found)).await?,
+    };
+    let mut headers = found.headers(is_public);
+    let body = if accepts_zstd(request.headers()) {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("zstd"));
+        Body::from(packed)
+    } else {
         let text = SegmentText::unpack(&packed).map_err(|error| {
             tracing::error!(session = %key.0, %error, "a segment is broken: `kulti rebuild` makes it anew");
             Problem::new(
@@ -184,24 +201,31 @@ pub(crate) async fn get_segment(
                 "what is stored of this session's replay is broken",
             )
         })?;
-        return Ok((headers, text.into_text()).into_response());
-    }
-    let encoding = [(CONTENT_ENCODING, HeaderValue::from_static("zstd"))];
-    Ok((headers, encoding, Body::from(packed)).into_response())
+        Body::from(text.into_text())
+    };
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers;
+    Ok(response)
 }
 
 /// Whether there is such a segment, and who may see it: asked once a second for all.
-async fn allowed(state: &AppState, key: &HotKey) -> Result<Arc<SessionAccess>, Problem> {
+async fn find(state: &AppState, key: &HotKey) -> Result<Arc<FoundSegment>, Problem> {
     let ask = async {
         let (session, hash) = key;
         let access = answered(store::access_of_segment(&state.pool, session, hash)).await?;
-        access.map(Arc::new).ok_or_else(Problem::not_found)
+        let access = access.ok_or_else(Problem::not_found)?;
+        let etag = HeaderValue::try_from(format!("W/\"{}\"", hex(hash)));
+        Ok(Arc::new(FoundSegment {
+            access,
+            etag: etag.expect("hexadecimal digits in quotes are a header's value"),
+            packed: OnceLock::new(),
+        }))
     };
-    let allowed = state.replays.hot.allowed.try_get_with_by_ref(key, ask).await;
-    allowed.map_err(|problem| Problem::clone(&problem))
+    let found = state.replays.hot.found.try_get_with_by_ref(key, ask).await;
+    found.map_err(|problem: Arc<Problem>| Problem::clone(&problem))
 }
 
-async fn packed(state: &AppState, key: &HotKey) -> Result<Bytes, Problem> {
+async fn packed(state: &AppState, key: &HotKey, found: &FoundSegment) -> Result<Bytes, Problem> {
     let read = async {
         let (session, hash) = key;
         let stored = answered(segment_of_hash(&state.pool, session, hash)).await?;
@@ -209,23 +233,29 @@ async fn packed(state: &AppState, key: &HotKey) -> Result<Bytes, Problem> {
         Ok(Bytes::from(stored.content))
     };
     let packed = state.replays.hot.contents.try_get_with_by_ref(key, read).await;
-    packed.map_err(|problem: Arc<Problem>| Problem::clone(&problem))
+    let packed = packed.map_err(|problem: Arc<Problem>| Problem::clone(&problem))?;
+    Ok(found.packed.get_or_init(|| packed).clone())
 }
 
-fn segment_headers(sha256: &str, is_public: bool) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-    headers.insert(VARY, HeaderValue::from_static("accept-encoding, authorization"));
-    // A redaction or an erasure must not be outlived for long by copies that are out of reach.
-    let caching = match is_public {
-        true => "public, max-age=300",
-        false => "private, no-store",
-    };
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
-    if let Ok(etag) = HeaderValue::from_str(&format!("W/\"{sha256}\"")) {
-        headers.insert(ETAG, etag);
+impl FoundSegment {
+    /// What is sent beside it.
+    fn headers(&self, is_public: bool) -> HeaderMap {
+        // A redaction or an erasure must not be outlived for long by copies that are out of reach.
+        let caching = match is_public {
+            true => "public, max-age=300",
+            false => "private, no-store",
+        };
+        let mut headers = HeaderMap::with_capacity(OWN_HEADERS + ADDED_HEADERS);
+        for (name, value) in [
+            (CONTENT_TYPE, "application/x-ndjson"),
+            (VARY, "accept-encoding, authorization"),
+            (CACHE_CONTROL, caching),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers.insert(ETAG, self.etag.clone());
+        headers
     }
-    headers
 }
 
 fn accepts_zstd(headers: &HeaderMap) -> bool {
@@ -240,12 +270,10 @@ fn accepts_zstd(headers: &HeaderMap) -> bool {
 }
 
 fn parse_hash(text: &str) -> Option<[u8; 32]> {
+    let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let mut hash = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    for (byte, [high, low]) in hash.iter_mut().zip(digits.as_chunks::<2>().0) {
+        *byte = u8::try_from(char::from(*high).to_digit(16)? << 4 | char::from(*low).to_digit(16)?).ok()?;
     }
     Some(hash)
 }

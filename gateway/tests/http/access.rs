@@ -304,6 +304,13 @@ async fn public_reads_are_open_to_pages_and_writes_are_not() {
     )
     .await;
     assert_eq!(read.headers()["access-control-allow-origin"], "*");
+    let gone = send(
+        gateway
+            .get("/v1/sessions/none")
+            .header(ORIGIN, "https://other.example"),
+    )
+    .await;
+    assert_eq!(gone.headers()["access-control-allow-origin"], "*", "an error too");
     let write = gateway
         .post("/v1/events", &Value::Null)
         .header(ORIGIN, "https://other.example");
@@ -314,4 +321,34 @@ async fn public_reads_are_open_to_pages_and_writes_are_not() {
             .get("access-control-allow-origin")
             .is_none()
     );
+}
+
+/// A page of another origin that reads with a key: the browser asks first.
+#[tokio::test]
+async fn a_browser_may_send_a_key_with_a_read() {
+    let gateway = gateway().await;
+    let ask = |path: &str, method: &str| {
+        send(
+            gateway
+                .request(Method::OPTIONS, path)
+                .header(ORIGIN, "https://other.example")
+                .header("access-control-request-method", method)
+                .header("access-control-request-headers", "authorization"),
+        )
+    };
+    for path in ["/v1/sessions", "/v1/sessions/s1/segments/aa", "/openapi.json"] {
+        let answer = ask(path, "GET").await;
+        assert_eq!(answer.status(), 204, "{path}");
+        let header = |name: &str| answer.headers()[name].to_str().expect("text").to_owned();
+        assert_eq!(header("access-control-allow-origin"), "*");
+        assert_eq!(header("access-control-allow-methods"), "GET,HEAD");
+        assert!(header("access-control-allow-headers").contains("authorization"));
+    }
+    let write = ask("/v1/events", "POST").await;
+    assert_eq!(write.status(), 405);
+    assert!(write.headers().get("access-control-allow-origin").is_none());
+    let plain = send(gateway.request(Method::OPTIONS, "/v1/sessions")).await;
+    assert_eq!(plain.status(), 405, "nobody asked for a page");
+    assert_eq!(plain.headers()["allow"], "GET,HEAD");
+    assert_eq!(plain.headers()["x-content-type-options"], "nosniff");
 }
