@@ -1,5 +1,6 @@
 //! What runs in a process of its own: contenders, and those who make and take the load.
 
+mod bare_catch_up;
 mod bare_sender;
 mod catch_up;
 mod gateway;
@@ -14,6 +15,7 @@ use kulti_pipeline::config::{DatabaseConfig, KafkaConfig};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 
+pub(crate) use bare_catch_up::BareCatchUpSpec;
 pub(crate) use bare_sender::{BareSpec, Sending};
 pub(crate) use catch_up::{CatchUpSpec, CaughtUp, ComeBack};
 pub(crate) use gateway::{GatewaySpec, Listening};
@@ -34,6 +36,8 @@ pub(crate) enum Role {
     Replay,
     /// A bare send() loop.
     Bare,
+    /// A bare server of those who come back.
+    BareCatchUp,
     /// Makes HTTP requests.
     HttpLoad,
     /// Makes HTTP requests that read.
@@ -52,6 +56,7 @@ impl Role {
             Role::Gateway => "gateway",
             Role::Replay => "replay",
             Role::Bare => "bare",
+            Role::BareCatchUp => "bare-catch-up",
             Role::HttpLoad => "http-load",
             Role::HttpReads => "http-reads",
             Role::CatchUp => "catch-up",
@@ -96,6 +101,7 @@ pub(crate) fn run(role: Role, spec: &str) -> anyhow::Result<()> {
         Role::Gateway => gateway::run(&serde_json::from_str(spec)?),
         Role::Replay => replay::run(&serde_json::from_str(spec)?),
         Role::Bare => bare_sender::run(&serde_json::from_str(spec)?),
+        Role::BareCatchUp => bare_catch_up::run(&serde_json::from_str(spec)?),
         Role::HttpLoad => http_load::run(&serde_json::from_str(spec)?),
         Role::HttpReads => http_reads::run(&serde_json::from_str(spec)?),
         Role::CatchUp => catch_up::run(&serde_json::from_str(spec)?),

@@ -56,7 +56,7 @@ pub(super) fn run(spec: &BareSpec) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn say(what: &impl Serialize) -> anyhow::Result<()> {
+pub(super) fn say(what: &impl Serialize) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string(what)?);
     Ok(())
 }

@@ -10,8 +10,15 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::load_runtime;
+use super::viewers::frame_size;
 use crate::child::Parent;
 use crate::machine::stay_on;
+
+/// What is in the frame that ends a catch-up, which is a short one.
+pub(super) const CAUGHT_UP: &[u8] = b"\"type\":\"caught_up\"";
+const SHORT: usize = 1_000;
+/// More than one catch-up has.
+const BUFFER_BYTES: usize = 8 << 20;
 
 /// What it is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,8 +41,8 @@ pub(crate) struct ComeBack {
 pub(crate) struct CaughtUp {
     /// From the subscription to the last byte before live, median.
     pub(crate) p50_ms: f64,
-    /// Of one catch-up.
-    pub(crate) bytes: usize,
+    /// Payloads of the frames of one catch-up, in bytes, up to the one that says that it is live.
+    pub(crate) frames: Vec<usize>,
     /// Events of one catch-up.
     pub(crate) events: usize,
 }
@@ -45,26 +52,28 @@ pub(super) fn run(spec: &CatchUpSpec) -> anyhow::Result<()> {
     stay_on(spec.core)?;
     load_runtime()?.block_on(async {
         let mut parent = Parent::new();
+        // Touched once: what the client's memory costs is no part of what is measured.
+        let mut received = vec![1; BUFFER_BYTES];
         while let Some(ComeBack { times }) = parent.hear().await? {
             let mut milliseconds = Vec::with_capacity(times);
-            let mut last = Vec::new();
+            let mut frames = Vec::new();
             for _ in 0..times {
-                let (took, received) = come_back(spec).await?;
+                let took;
+                (took, frames) = come_back(spec, &mut received).await?;
                 milliseconds.push(took);
-                last = received;
             }
             milliseconds.sort_unstable_by(f64::total_cmp);
             parent.say(&CaughtUp {
                 p50_ms: milliseconds.get(times / 2).copied().unwrap_or(f64::NAN),
-                bytes: last.len(),
-                events: memmem::find_iter(&last, b",\"kind\":\"").count(),
+                frames,
+                events: memmem::find_iter(&received, b",\"kind\":\"").count(),
             })?;
         }
         Ok(())
     })
 }
 
-async fn come_back(spec: &CatchUpSpec) -> anyhow::Result<(f64, Vec<u8>)> {
+async fn come_back(spec: &CatchUpSpec, received: &mut Vec<u8>) -> anyhow::Result<(f64, Vec<usize>)> {
     let mut stream = TcpStream::connect(spec.address).await?;
     stream.set_nodelay(true)?;
     let request = format!(
@@ -73,8 +82,10 @@ async fn come_back(spec: &CatchUpSpec) -> anyhow::Result<(f64, Vec<u8>)> {
         spec.address
     );
     stream.write_all(request.as_bytes()).await?;
-    let mut received = Vec::with_capacity(8 << 20);
-    read_until(&mut stream, &mut received, b"\"type\":\"hello\"").await?;
+    received.clear();
+    while memmem::find(received, b"\"type\":\"hello\"").is_none() || !received.ends_with(b"}") {
+        anyhow::ensure!(stream.read_buf(received).await? > 0, "the server closed");
+    }
     received.clear();
     let message = format!(
         r#"{{"op":"subscribe","session":"{}","from":{{"position":{}}}}}"#,
@@ -87,15 +98,25 @@ async fn come_back(spec: &CatchUpSpec) -> anyhow::Result<(f64, Vec<u8>)> {
     frame.extend_from_slice(message.as_bytes());
     let begun = Instant::now();
     stream.write_all(&frame).await?;
-    read_until(&mut stream, &mut received, b"\"type\":\"caught_up\"").await?;
-    Ok((begun.elapsed().as_secs_f64() * 1e3, received))
+    let frames = read_until_live(&mut stream, received).await?;
+    Ok((begun.elapsed().as_secs_f64() * 1e3, frames))
 }
 
-async fn read_until(stream: &mut TcpStream, received: &mut Vec<u8>, mark: &[u8]) -> anyhow::Result<()> {
-    let mut searched: usize = 0;
-    while memmem::find(&received[searched.saturating_sub(mark.len())..], mark).is_none() {
-        searched = received.len();
-        anyhow::ensure!(stream.read_buf(received).await? > 0, "the server closed");
+/// Reads frames up to `caught_up`, looking at nothing but where each begins; the length of each.
+async fn read_until_live(stream: &mut TcpStream, received: &mut Vec<u8>) -> anyhow::Result<Vec<usize>> {
+    let mut frames = Vec::with_capacity(64);
+    let mut start = 0;
+    loop {
+        match frame_size(&received[start..]) {
+            Some((head, length)) if received.len() >= start + head + length => {
+                frames.push(length);
+                let payload = &received[start + head..][..length];
+                if length < SHORT && memmem::find(payload, CAUGHT_UP).is_some() {
+                    return Ok(frames);
+                }
+                start += head + length;
+            }
+            _ => anyhow::ensure!(stream.read_buf(received).await? > 0, "the server closed"),
+        }
     }
-    Ok(())
 }

@@ -252,7 +252,7 @@ impl Viewer {
 }
 
 /// Length of a frame's head and of what comes after it, if the head is there.
-fn frame_size(buffer: &[u8]) -> Option<(usize, usize)> {
+pub(super) fn frame_size(buffer: &[u8]) -> Option<(usize, usize)> {
     match *buffer.get(1)? {
         126 => Some((
             4,
