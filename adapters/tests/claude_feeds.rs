@@ -161,6 +161,14 @@ proptest! {
             };
             lines.extend(next);
         }
-        assert_each_once(&read(&lines));
+        let events = read(&lines);
+        assert_each_once(&events);
+        // Whichever feed told of the result first, a question about a call is answered by what became of it.
+        let asked = events.iter().filter(|event| event.kind == "approval.requested").count();
+        let answers: Vec<_> = events.iter().filter(|event| event.kind == "approval.resolved").collect();
+        prop_assert_eq!(answers.len(), asked);
+        if is_complete {
+            prop_assert!(answers.iter().all(|answer| answer.data["decision"] == "allow"));
+        }
     }
 }

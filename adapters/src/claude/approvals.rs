@@ -27,6 +27,8 @@ pub(super) struct Approvals {
     calls: VecDeque<(String, u64)>,
     /// Questions, with the call that waits.
     asked: VecDeque<(String, Option<String>)>,
+    /// Calls that have their result, and what was decided about them if they were asked about.
+    decided: VecDeque<(String, &'static str)>,
 }
 
 impl Approvals {
@@ -42,15 +44,21 @@ impl Approvals {
         Some(call.0.clone())
     }
 
-    /// A question is asked.
-    pub(super) fn asked(&mut self, approval: &str, call: Option<&str>) {
+    /// A question is asked. Where its call has its result already, which another feed told before, it is answered.
+    pub(super) fn asked(&mut self, approval: &str, call: Option<&str>, out: &mut Output<'_>) {
         push(&mut self.asked, (approval.to_owned(), call.map(str::to_owned)));
+        let mut latest_first = self.decided.iter().rev();
+        if let Some((_, decision)) = latest_first.find(|(decided, _)| Some(decided.as_str()) == call) {
+            let decision = *decision;
+            self.resolve(decision, |asked| asked == call, out);
+        }
     }
 
     /// The call has its result: what was asked about it is answered.
     pub(super) fn finished(&mut self, call: &str, result: &ToolResult<'_>, out: &mut Output<'_>) {
         let is_refused = result.is_error && REFUSALS.iter().any(|words| result.text.starts_with(words));
         let decision = if is_refused { "deny" } else { "allow" };
+        push(&mut self.decided, (call.to_owned(), decision));
         self.resolve(decision, |asked| asked == Some(call), out);
     }
 

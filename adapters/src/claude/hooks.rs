@@ -223,7 +223,7 @@ impl Hook<'_> {
                 .with("detail", input.to_string())
                 .some("call", call.as_deref()),
         );
-        messages.approvals().asked(&approval, call.as_deref());
+        messages.approvals().asked(&approval, call.as_deref(), out);
     }
 
     fn stop(&self, messages: &mut Messages, alone: bool, out: &mut Output<'_>) {

@@ -117,7 +117,8 @@ impl Transcripts {
         {
             return self.follow(path.clone(), true);
         }
-        found.retain(|path| is_about(path, &self.folder));
+        let ours = self.projects.join(folder_name(&self.folder));
+        found.retain(|path| path.parent() == Some(&*ours) || is_about(path, &self.folder));
         let [path] = found.as_slice() else {
             // None yet; or several, and which is ours cannot be told.
             self.candidate = None;
