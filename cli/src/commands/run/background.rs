@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -123,6 +124,8 @@ pub(super) fn drain(environment: &Environment) -> bool {
     };
     Command::new(program)
         .args(["run", "--drain", "--detached-session", "drain"])
+        // Where we are the last of a terminal, its end reaches everybody in our group, before they can leave it.
+        .process_group(0)
         .current_dir(environment.folder())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
